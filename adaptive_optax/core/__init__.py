@@ -1,0 +1,1 @@
+"""The mathematics of one array, and its lift to trees."""

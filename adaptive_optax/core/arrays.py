@@ -1,0 +1,140 @@
+"""The mathematics of one array that the update rules share.
+
+Written so that float32 keeps its digits and its range: second moments saturate at the largest
+number instead of becoming inf, `1 - decay**t` does not cancel, and square roots stay
+differentiable at zero. Hyperparameters may be Python floats, or arrays of any float dtype.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_optax.core.types import Scalar
+
+
+def zeros_slot(p: jax.Array) -> jax.Array:
+    """Zeros of p's shape and dtype: the start of a first moment or a trace."""
+    return jnp.zeros_like(p)
+
+
+def real_slot(p: jax.Array, value: Scalar = 0.0) -> jax.Array:
+    """A real array of p's shape filled with `value`: the start of a second moment.
+
+    It is real for complex p too, since second moments hold |g|^2.
+    """
+    return jnp.full_like(p, value, dtype=jnp.finfo(p.dtype).dtype)
+
+
+def scaled(x: jax.Array, factor: Scalar) -> jax.Array:
+    """X times a scalar or a real array, in x's dtype."""
+    return x * _as(factor, x)
+
+
+def divided(x: jax.Array, denominator: Scalar) -> jax.Array:
+    """X over a scalar or a real array, in x's dtype."""
+    return x / _as(denominator, x)
+
+
+def ema(average: jax.Array, x: jax.Array, decay: Scalar) -> jax.Array:
+    """One step of an exponential moving average: decay * average + (1 - decay) * x."""
+    return scaled(average, decay) + scaled(x, 1 - decay)
+
+
+def ema_of_squares(average: jax.Array, x: jax.Array, decay: Scalar) -> jax.Array:
+    """One step of the average of |x|^2: decay * average + (1 - decay) * |x|^2."""
+    return add_square(scaled(average, decay), x, 1 - decay)
+
+
+def add_square(total: jax.Array, x: jax.Array, weight: Scalar = 1.0) -> jax.Array:
+    """The real total + weight * |x|^2, at most the largest finite number.
+
+    The weight goes in before the square, which buys its worth of range. Without the limit one
+    overflowing gradient would leave inf, and its coordinate would stand still for ever.
+    """
+    return jnp.minimum(total + _product(scaled(x, weight), x), jnp.finfo(total.dtype).max)
+
+
+def bias(decay: Scalar, count: jax.Array, like: jax.Array) -> jax.Array:
+    """1 - decay**count, the weight that an average started at zero has collected by then.
+
+    Computed as -expm1(count * log(decay)), since the subtraction loses its digits for a decay
+    near 1. The result has the real dtype of `like`; count >= 1.
+    """
+    dtype = jnp.finfo(like.dtype).dtype
+    return -jnp.expm1(count.astype(dtype) * log(decay, dtype))
+
+
+def debias(average: jax.Array, decay: Scalar, count: jax.Array) -> jax.Array:
+    """The average over its bias: an unbiased mean of the `count` values put in so far."""
+    return scaled(average, 1 / bias(decay, count, average))
+
+
+def root(x: jax.Array) -> jax.Array:
+    """sqrt(x) for x >= 0, with slope 0 instead of inf at 0.
+
+    Never below the root of the smallest normal number, so that 0 / root(0) is 0.
+    """
+    return jnp.sqrt(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
+
+
+def denominator(
+    nu: jax.Array, eps: Scalar, placement: str, eps_root: Scalar = 0.0, correction: Scalar = 1.0
+) -> jax.Array:
+    """The root of a second moment, with eps where a paper or a library has it.
+
+    Divides by the correction outside the root, since nu / correction may overflow.
+
+    Args:
+      nu: second moment, before its bias correction.
+      eps: keeps the denominator off zero.
+      placement: with hat = nu / correction, "outside" gives sqrt(hat + eps_root) + eps; "inside"
+        gives sqrt(hat + eps_root + eps); "uncorrected" gives
+        (sqrt(nu) + eps) / sqrt(correction), Kingma & Ba's epsilon-hat.
+      eps_root: added under the root besides.
+      correction: the bias of nu, 1 where it is not corrected.
+    """
+    correction = jnp.asarray(correction, nu.dtype)
+    under = eps_root + eps if placement == "inside" else eps_root
+    norm = jax.lax.rsqrt(correction)
+    if placement == "uncorrected":
+        return (root(nu + correction * _as(under, nu)) + _as(eps, nu)) * norm
+    outside = 0.0 if placement == "inside" else eps
+    return root(nu + correction * _as(under, nu)) * norm + _as(outside, nu)
+
+
+def root_mean_square(x: jax.Array) -> jax.Array:
+    """sqrt(mean |x|^2) over all elements, scaled inside so that the squares do not overflow."""
+    largest = jnp.maximum(jnp.max(jnp.abs(x), initial=0.0), jnp.finfo(x.dtype).tiny)
+    return largest * root(jnp.mean(jnp.square(jnp.abs(x) / largest)))
+
+
+def log(decay: Scalar, dtype: jnp.dtype) -> Scalar:
+    """The logarithm of decay, in double precision where decay is a Python number."""
+    if isinstance(decay, float | int):
+        return math.log(decay) if decay > 0 else -math.inf
+    return jnp.log(jnp.asarray(decay, dtype))
+
+
+def working_dtype(dtype: jnp.dtype) -> jnp.dtype:
+    """The dtype to compute in: the parameter's own, but float32 for narrower floats."""
+    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
+
+
+def narrowed(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """X in `dtype`; what is finite stays finite by going to the largest number there."""
+    if jnp.finfo(dtype).max < jnp.finfo(x.dtype).max:
+        x = jnp.clip(x, jnp.finfo(dtype).min.astype(x.dtype), jnp.finfo(dtype).max.astype(x.dtype))
+    return x.astype(dtype)
+
+
+def _as(value: Scalar, like: jax.Array) -> Scalar:
+    """An array in like's dtype; Python numbers as they are, since they promote weakly."""
+    return jnp.asarray(value, like.dtype) if hasattr(value, "dtype") else value
+
+
+def _product(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The real x * conj(y), where x is a real multiple of y."""
+    if jnp.iscomplexobj(x):
+        return x.real * y.real + x.imag * y.imag
+    return x * y

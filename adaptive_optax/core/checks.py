@@ -1,0 +1,99 @@
+"""Checks of options when a transformation is built; traced values pass.
+
+Every error names the function as called, the argument, its value and the rule.
+"""
+
+import difflib
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def check_fraction(function: str, **values: Any) -> None:
+    """Each value is a number in [0, 1)."""
+    for name, value in values.items():
+        if _number(function, name, value) and not 0 <= value < 1:
+            raise ValueError(f"{function}({name}={value}): {name} must lie in [0, 1).")
+
+
+def check_non_negative(function: str, **values: Any) -> None:
+    """Each value is a finite number of at least 0."""
+    for name, value in values.items():
+        if _number(function, name, value) and not 0 <= value < math.inf:
+            raise ValueError(f"{function}({name}={value}): {name} must be finite and at least 0.")
+
+
+def check_positive(function: str, **values: Any) -> None:
+    """Each value is a finite number above 0."""
+    for name, value in values.items():
+        if _number(function, name, value) and not 0 < value < math.inf:
+            raise ValueError(f"{function}({name}={value}): {name} must be finite and above 0.")
+
+
+def check_steps(function: str, **values: Any) -> None:
+    """Each value is an integer of at least 1, a number of steps; traced integers pass."""
+    for name, value in values.items():
+        if isinstance(value, jax.Array) and np.issubdtype(value.dtype, np.integer):
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise TypeError(f"{function}({name}={value!r}): {name} must be an integer.")
+        if value < 1:
+            raise ValueError(f"{function}({name}={value}): {name} must be at least 1.")
+
+
+def check_choice(function: str, allowed: tuple[str, ...], **values: Any) -> None:
+    """Each value is one of `allowed`."""
+    for name, value in values.items():
+        if value not in allowed:
+            words = ", ".join(map(repr, allowed))
+            raise ValueError(
+                f"{function}({name}={value!r}): {name} must be one of {words}"
+                f"{suggestion(value, allowed)}."
+            )
+
+
+def check_rate(function: str, **values: Any) -> None:
+    """Each value is a schedule or a finite number of at least 0."""
+    for name, value in values.items():
+        if callable(value):
+            continue
+        if value is None:
+            raise TypeError(
+                f"{function}({name}=None): {name} must be a number, an array or a schedule; "
+                f"for the direction alone use the scale_by_... rule."
+            )
+        if _number(function, name, value) and not 0 <= value < math.inf:
+            raise ValueError(
+                f"{function}({name}={value}): {name} must be finite and at least 0; "
+                f"to ascend, chain with optax.scale(-1.0)."
+            )
+
+
+def check_params(function: str, argument: str, params: Any) -> None:
+    """At update: parameters were given, since `argument` needs them."""
+    if params is None:
+        raise ValueError(
+            f"{function}.update needs params for {argument}; call tx.update(grads, state, params)."
+        )
+
+
+def suggestion(value: Any, allowed: tuple[str, ...]) -> str:
+    """The nearest allowed word as "; did you mean 'x'?", or nothing."""
+    near = difflib.get_close_matches(str(value), allowed, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _number(function: str, name: str, value: Any) -> bool:
+    """Whether value is a Python number to check; scalar arrays pass, all else raises."""
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        return True
+    if isinstance(value, jax.Array | np.ndarray):
+        if value.ndim == 0:
+            return False
+        raise ValueError(
+            f"{function}({name}=array of shape {value.shape}): {name} must be a scalar; "
+            f"to try several values use jax.vmap."
+        )
+    raise TypeError(f"{function}({name}={value!r}): {name} must be a number or a scalar array.")

@@ -1,0 +1,105 @@
+"""`descend`: from a direction to an optimizer, by learning rate, weight decay and sign.
+
+    coupled (torch, optax)           u = -learning_rate (d + weight_decay p)
+    independent (Loshchilov-Hutter)  u = -(learning_rate d + weight_decay p)
+
+Weight decay is decoupled: it never enters the moments (Loshchilov & Hutter, 2019,
+arXiv:1711.05101), and it acts on the parameters before the step.
+"""
+
+from typing import Any
+
+import jax
+import optax
+
+from adaptive_optax.core.arrays import scaled
+from adaptive_optax.core.checks import check_params, check_rate
+from adaptive_optax.core.leafwise import Leafwise, NoSlots, Rule, lift
+from adaptive_optax.core.leaves import is_none
+from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+
+
+def descend(
+    direction: optax.GradientTransformation,
+    learning_rate: Scalar | Schedule,
+    *,
+    weight_decay: Scalar | Schedule = 0.0,
+    mask: Mask | None = None,
+    independent_decay: bool = False,
+) -> Transformation:
+    """An optimizer that walks down `direction`.
+
+    Args:
+      direction: gives the direction uphill, such as `scale_by_adam()`. One made by `leafwise` is
+        extended before it is lifted, so that a parameter is read once and rounded once; any
+        other optax transformation is chained.
+      learning_rate: at least 0; a float, an array (may be traced) or a schedule, which gets the
+        number of updates done, 0 at the first.
+      weight_decay: at least 0, decoupled; a float, an array or a schedule of its own.
+      mask: which leaves decay, all by default: a tree of bools, a prefix of one, or a function
+        from the parameters to one.
+      independent_decay: True takes weight_decay as it is, as in the paper; False multiplies it
+        by the learning rate, as torch and optax do.
+
+    Returns:
+      A transformation whose updates are added to the parameters.
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range; at update, where weight
+        decay is on and params are missing.
+
+    >>> import adaptive_optax as ao, jax.numpy as jnp
+    >>> tx = descend(ao.scale_by_lion(), 0.1, weight_decay=0.5)
+    >>> params = jnp.array([1.0, -2.0])
+    >>> updates, _ = tx.update(jnp.array([3.0, 4.0]), tx.init(params), params)
+    >>> [round(float(x), 3) for x in params + updates]
+    [0.85, -2.0]
+    """
+    check_rate("descend", learning_rate=learning_rate, weight_decay=weight_decay)
+    decays = not (isinstance(weight_decay, int | float) and weight_decay == 0)
+
+    def extras(count, params, treedef):
+        rate = _at(learning_rate, count)
+        if not decays:
+            return [(rate, None)] * treedef.num_leaves
+        check_params("descend", "weight_decay", params)
+        decay = _at(weight_decay, count)
+        chosen = treedef.flatten_up_to(_broadcast(mask, params))
+        return [(rate, decay if decayed else None) for decayed in chosen]
+
+    def turned(d, p, rate, decay):
+        step = scaled(d, rate)
+        if decay is not None:
+            factor = decay if independent_decay else scaled(decay, rate)
+            step = step + scaled(p, factor)
+        return -step
+
+    if isinstance(direction, Leafwise):
+        rule = direction.rule
+
+        def update(g, slots, p, count, rate, decay):
+            d, slots = rule.update(g, slots, p, count)
+            return turned(d, p, rate, decay), slots
+
+        return lift(Rule(rule.slots, rule.init, update), extras)
+
+    def finish(d, slots, p, count, rate, decay):
+        return turned(d, p, rate, decay), slots
+
+    return optax.chain(direction, lift(Rule(NoSlots, lambda p: NoSlots(), finish), extras))
+
+
+def _at(value: Scalar | Schedule, count: jax.Array) -> Scalar:
+    """A schedule's value for this update; a number as it is, but a float."""
+    value = value(count) if callable(value) else value
+    return float(value) if isinstance(value, int) else value
+
+
+def _broadcast(mask: Mask | None, params: Any) -> Any:
+    """One bool a leaf of params, None leaves included."""
+    mask = mask(params) if callable(mask) else mask
+    if mask is None:
+        mask = True
+    return jax.tree.map(
+        lambda chosen, part: jax.tree.map(lambda _: chosen, part, is_leaf=is_none), mask, params
+    )

@@ -1,0 +1,65 @@
+"""AdaDelta: steps in the units of the parameters (Zeiler, 2012, arXiv:1212.5701).
+
+    nu <- rho nu + (1 - rho) g^2
+    d = sqrt(nu_step + eps) / sqrt(nu + eps) g
+    nu_step <- rho nu_step + (1 - rho) d^2
+
+Two slots a parameter. It needs no learning rate, so that its default is 1. When to use it: rarely
+today; it starts slowly (the first step is about sqrt(eps / (1 - rho))) and has no rate to tune.
+Departures: a learning rate, which multiplies the step but not nu_step, as in torch and optax.
+"""
+
+from typing import Any, NamedTuple
+
+from adaptive_optax.core.arrays import denominator, ema_of_squares, real_slot, scaled
+from adaptive_optax.core.checks import check_fraction, check_non_negative
+from adaptive_optax.core.descend import descend
+from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.types import Scalar, Schedule, Transformation
+
+
+class AdadeltaSlots(NamedTuple):
+    """What AdaDelta remembers."""
+
+    nu: Any  # average of |g|^2
+    nu_step: Any  # average of |d|^2
+
+
+def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Transformation:
+    """The gradient times the ratio of the root mean squares of past steps and gradients.
+
+    Args:
+      rho: decay of both averages, in [0, 1).
+      eps: under both roots; sets the first steps. At least 0, and 0 never leaves the start.
+
+    Raises:
+      ValueError: for an option out of range.
+    """
+    check_fraction("adadelta", rho=rho)
+    check_non_negative("adadelta", eps=eps)
+
+    def init(p):
+        return AdadeltaSlots(nu=real_slot(p), nu_step=real_slot(p))
+
+    def update(g, slots, p, count):
+        nu = ema_of_squares(slots.nu, g, rho)
+        ratio = denominator(slots.nu_step, eps, "inside") / denominator(nu, eps, "inside")
+        d = scaled(g, ratio)
+        return d, AdadeltaSlots(nu, ema_of_squares(slots.nu_step, d, rho))
+
+    return leafwise(AdadeltaSlots, init, update)
+
+
+def adadelta(
+    learning_rate: Scalar | Schedule = 1.0, *, rho: Scalar = 0.95, eps: Scalar = 1e-6
+) -> Transformation:
+    """AdaDelta, the direction of `scale_by_adadelta`; descends with its defaults.
+
+    >>> import jax.numpy as jnp
+    >>> tx = adadelta(rho=0.9)
+    >>> params = jnp.array(0.0)
+    >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+    >>> round(float(updates), 6)
+    -0.003162
+    """
+    return descend(scale_by_adadelta(rho, eps), learning_rate)

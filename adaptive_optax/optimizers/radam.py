@@ -1,0 +1,135 @@
+"""RAdam: Adam whose rate waits for its variance (Liu et al., 2020, arXiv:1908.03265).
+
+    mu, nu, mu_hat, nu_hat as Adam's
+    rho_inf = 2 / (1 - b2) - 1        rho_t = rho_inf - 2 t b2^t / (1 - b2^t)
+    r_t = sqrt((rho_t - 4) (rho_t - 2) rho_inf / ((rho_inf - 4) (rho_inf - 2) rho_t))
+    d = r_t mu_hat / (sqrt(nu_hat) + eps)   where rho_t > threshold
+    d = mu_hat                              before that
+
+Two slots a parameter. When to use it: instead of a warm-up; its first steps (five or so) have the
+size of the gradient, unless they are skipped.
+Departures: none by default. Libraries rectify from rho_t > 5 on (`threshold=5.0`); the authors'
+code does not move before (`before_rectification="skip"`). rho_t is rewritten to keep its digits.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_optax.core.arrays import (
+    bias,
+    debias,
+    denominator,
+    divided,
+    ema,
+    ema_of_squares,
+    log,
+    real_slot,
+    scaled,
+    zeros_slot,
+)
+from adaptive_optax.core.checks import check_choice, check_fraction, check_non_negative
+from adaptive_optax.core.descend import descend
+from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.types import Scalar, Schedule, Transformation
+from adaptive_optax.optimizers.adam import EPS_PLACEMENTS, AdamSlots
+
+
+def scale_by_radam(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 0.0,
+    eps_placement: str = "outside",
+    threshold: Scalar = 4.0,
+    before_rectification: str = "momentum",
+) -> Transformation:
+    """RAdam's direction.
+
+    Args:
+      b1: decay of the mean, in [0, 1).
+      b2: decay of the second moment, in [0, 1).
+      eps: keeps the denominator off zero, at least 0; the paper has none.
+      eps_root: added to nu_hat under the root, at least 0.
+      eps_placement: as in `scale_by_adam`.
+      threshold: rectifies where rho_t is above it, at least 4, as in the paper.
+      before_rectification: "momentum" steps along mu_hat, as in the paper; "skip" does not move.
+
+    Raises:
+      ValueError: for an option out of range.
+    """
+    check_fraction("radam", b1=b1, b2=b2)
+    check_non_negative("radam", eps=eps, eps_root=eps_root)
+    check_choice("radam", EPS_PLACEMENTS, eps_placement=eps_placement)
+    check_choice("radam", ("momentum", "skip"), before_rectification=before_rectification)
+    if isinstance(threshold, int | float) and threshold < 4:
+        raise ValueError(f"radam(threshold={threshold}): threshold must be at least 4.")
+
+    def init(p):
+        return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
+
+    def update(g, slots, p, count):
+        mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
+        mu_hat, correction = debias(mu, b1, count), bias(b2, count, nu)
+        root = denominator(nu, eps, eps_placement, eps_root, correction)
+        rho = _length(b2, count, nu.dtype)
+        rectified = divided(scaled(mu_hat, _rectifier(b2, rho)), root)
+        early = mu_hat if before_rectification == "momentum" else jnp.zeros_like(mu_hat)
+        return jnp.where(rho > threshold, rectified, early), AdamSlots(mu, nu)
+
+    return leafwise(AdamSlots, init, update)
+
+
+def radam(
+    learning_rate: Scalar | Schedule,
+    *,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 0.0,
+    eps_placement: str = "outside",
+    threshold: Scalar = 4.0,
+    before_rectification: str = "momentum",
+) -> Transformation:
+    """RAdam, the direction of `scale_by_radam`.
+
+    >>> import jax.numpy as jnp
+    >>> tx = radam(1.0, threshold=5.0)
+    >>> params = jnp.array(0.0)
+    >>> state = tx.init(params)
+    >>> for _ in range(6):
+    ...     updates, state = tx.update(jnp.array(3.0), state, params)
+    >>> round(float(updates), 5)
+    -0.02582
+    """
+    direction = scale_by_radam(
+        b1, b2, eps, eps_root, eps_placement, threshold, before_rectification
+    )
+    return descend(direction, learning_rate)
+
+
+def _length(b2: Scalar, count: jax.Array, dtype: jnp.dtype) -> jax.Array:
+    """rho_t, the length of the simple moving average that nu amounts to.
+
+    The formula subtracts two numbers of the size of rho_inf. With x = -log b2 and Langevin's
+    L(z) = coth z - 1/z it is t + L(x/2) - t L(t x/2), which does not cancel while t x is small.
+    """
+    t = count.astype(dtype)
+    x = -jnp.asarray(log(b2, dtype), dtype)
+    early = t + _langevin(jnp.minimum(x / 2, 1.0)) - t * _langevin(jnp.minimum(t * x / 2, 1.0))
+    late = 1 / jnp.tanh(x / 2) - 2 * t / jnp.expm1(t * x)
+    return jnp.where(t * x < 2, early, late)
+
+
+def _langevin(z: jax.Array) -> jax.Array:
+    """Coth z - 1/z for 0 <= z <= 1, by its continued fraction."""
+    tail = jnp.zeros_like(z)
+    for odd in range(19, 3, -2):
+        tail = z * z / (odd + tail)
+    return z / (3 + tail)
+
+
+def _rectifier(b2: Scalar, rho: jax.Array) -> jax.Array:
+    """r_t, or 0 where it is not defined."""
+    last = (1 + jnp.asarray(b2, rho.dtype)) / jnp.asarray(1 - b2, rho.dtype)
+    ratio = (rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)
+    return jnp.sqrt(jnp.where(rho > 4, ratio, 1.0))

@@ -1,0 +1,1 @@
+"""Wrappers, inner -> outer, over any optax transformation."""
