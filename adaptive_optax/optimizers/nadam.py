@@ -30,7 +30,12 @@ from adaptive_optax.core.arrays import (
     scaled,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_choice, check_fraction, check_non_negative
+from adaptive_optax.core.checks import (
+    check_choice,
+    check_fraction,
+    check_non_negative,
+    check_positive,
+)
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
 from adaptive_optax.core.types import Scalar, Schedule, Transformation
@@ -45,7 +50,7 @@ def scale_by_nadam(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
     eps_placement: str = "outside",
-    momentum_decay: float | None = 0.004,
+    momentum_decay: Scalar | None = 0.004,
     scheduled_average: bool = True,
     correct_nu: bool = True,
 ) -> Transformation:
@@ -57,7 +62,7 @@ def scale_by_nadam(
       eps: keeps the denominator off zero, at least 0.
       eps_root: added to nu_hat under the root, at least 0; 0 in the paper.
       eps_placement: as in `scale_by_adam`.
-      momentum_decay: speed of the schedule, above 0 and a Python number; None keeps b1 constant.
+      momentum_decay: speed of the schedule, above 0; None keeps b1 constant.
       scheduled_average: averages the gradient with m_t, as in the paper; False with b1.
       correct_nu: multiplies nu_hat by b2, as in the paper.
 
@@ -67,6 +72,8 @@ def scale_by_nadam(
     check_fraction("nadam", b1=b1, b2=b2)
     check_non_negative("nadam", eps=eps, eps_root=eps_root)
     check_choice("nadam", EPS_PLACEMENTS, eps_placement=eps_placement)
+    if momentum_decay is not None:
+        check_positive("nadam", momentum_decay=momentum_decay)
     momentum, momentum_bias = _momentum_schedule(b1, momentum_decay)
 
     def init(p):
@@ -93,7 +100,7 @@ def nadam(
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
     eps_placement: str = "outside",
-    momentum_decay: float | None = 0.004,
+    momentum_decay: Scalar | None = 0.004,
     scheduled_average: bool = True,
     correct_nu: bool = True,
 ) -> Transformation:
@@ -112,7 +119,9 @@ def nadam(
     return descend(direction, learning_rate)
 
 
-def _momentum_schedule(b1: Scalar, momentum_decay: float | None) -> tuple[Callable, Callable]:
+def _momentum_schedule(
+    b1: Scalar, momentum_decay: Scalar | None
+) -> tuple[Callable[[jax.Array], jax.Array], Callable[[jax.Array], jax.Array]]:
     """The functions t -> m_t and t -> 1 - m_1 ... m_t of a real t.
 
     With q = 0.96^momentum_decay the product of b1 (1 - q^i / 2) has the logarithm
@@ -120,21 +129,20 @@ def _momentum_schedule(b1: Scalar, momentum_decay: float | None) -> tuple[Callab
     """
     if momentum_decay is None:
         return (lambda t: jnp.asarray(b1, t.dtype)), (lambda t: -jnp.expm1(t * log(b1, t.dtype)))
-    if not isinstance(momentum_decay, int | float) or not 0 < momentum_decay < math.inf:
-        raise ValueError(
-            f"nadam(momentum_decay={momentum_decay}): momentum_decay must be a number above 0, "
-            f"or None for a constant momentum."
-        )
-    log_q = momentum_decay * math.log(0.96)
-    k = np.arange(1, _TERMS + 1)
-    weights = np.exp(k * (log_q - math.log(2.0))) / (-k * np.expm1(k * log_q))
 
     def momentum(t: jax.Array) -> jax.Array:
-        return scaled(1 - 0.5 * jnp.exp(t * log_q), b1)
+        return scaled(1 - 0.5 * jnp.exp(t * jnp.asarray(_log_q(momentum_decay), t.dtype)), b1)
 
     def momentum_bias(t: jax.Array) -> jax.Array:
-        exponents = -jnp.expm1(t * jnp.asarray(k * log_q, t.dtype))
-        series = jnp.sum(jnp.asarray(weights, t.dtype) * exponents)
+        k = np.arange(1.0, _TERMS + 1)
+        log_q = jnp.asarray(_log_q(momentum_decay), t.dtype)
+        powers = jnp.asarray(k, t.dtype) * log_q
+        weights = jnp.exp(powers) * jnp.asarray(0.5**k / k, t.dtype)
+        series = jnp.sum(weights * jnp.expm1(t * powers) / jnp.expm1(powers))
         return -jnp.expm1(t * log(b1, t.dtype) - series)
 
     return momentum, momentum_bias
+
+
+def _log_q(momentum_decay: Scalar) -> Scalar:
+    return momentum_decay * math.log(0.96)

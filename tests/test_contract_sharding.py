@@ -1,0 +1,99 @@
+"""Contract 6: slots are sharded like their parameters, on eight devices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from catalogue import CASES, by_id
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+SPECS = {"kernel": P("data", "model"), "bias": P("model"), "scale": P()}
+SHAPES = {"kernel": (8, 4), "bias": (8,), "scale": ()}
+
+
+def mesh_of(kind: AxisType) -> jax.sharding.Mesh:
+    return jax.make_mesh((4, 2), ("data", "model"), axis_types=(kind, kind))
+
+
+def sharded_params(mesh, dtype=jnp.float32):
+    return {
+        name: jax.device_put(
+            jnp.asarray(np.random.default_rng(1).standard_normal(shape), dtype),
+            NamedSharding(mesh, SPECS[name]),
+        )
+        for name, shape in SHAPES.items()
+    }
+
+
+def assert_follows(state, params):
+    """Every leaf under a parameter's name is sharded like it, if of its shape."""
+    found = 0
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+        name = getattr(path[-1], "key", None)
+        if name in params:
+            assert leaf.sharding.is_equivalent_to(params[name].sharding, leaf.ndim), path
+            found += 1
+    return found
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=lambda d: d.__name__)
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda k: k.name)
+@pytest.mark.parametrize("row", CASES, ids=by_id)
+def test_slots_are_sharded_like_their_parameters(row, kind, dtype):
+    mesh, tx = mesh_of(kind), row.make()
+    with jax.set_mesh(mesh):
+        params = sharded_params(mesh, dtype)
+        eager, jitted = tx.init(params), jax.jit(tx.init)(params)
+        assert assert_follows(eager, params) == assert_follows(jitted, params) >= 3 * row.slots
+        step = jax.jit(tx.update)
+        updates, state = step(params, jitted, params)
+        assert_follows(updates, params)
+        assert_follows(state, params)
+        assert jax.tree.map(jax.typeof, state) == jax.tree.map(jax.typeof, jitted)
+        if kind == AxisType.Explicit:
+            assert jax.tree.map(jax.typeof, updates) == jax.tree.map(jax.typeof, params)
+
+
+@pytest.mark.parametrize("row", CASES, ids=by_id)
+def test_params_and_state_made_in_one_jit(row):
+    mesh, tx = mesh_of(AxisType.Auto), row.make()
+    shardings = {name: NamedSharding(mesh, spec) for name, spec in SPECS.items()}
+
+    @jax.jit
+    def make():
+        params = {name: jnp.ones(shape) for name, shape in SHAPES.items()}
+        params = jax.lax.with_sharding_constraint(params, shardings)
+        return params, tx.init(params)
+
+    params, state = make()
+    assert_follows(state, params)
+
+
+@pytest.mark.parametrize("row", CASES, ids=by_id)
+def test_sharded_updates_equal_one_device_without_collectives(row):
+    mesh, tx = mesh_of(AxisType.Auto), row.make()
+    params = sharded_params(mesh)
+    state = jax.jit(tx.init)(params)
+    step = jax.jit(tx.update)
+    text = step.lower(params, state, params).compile().as_text()
+    for word in ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
+        assert word not in text
+    alone = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), params)
+    state_alone = tx.init(alone)
+    for _ in range(6):
+        updates, state = step(params, state, params)
+        updates_alone, state_alone = step(alone, state_alone, alone)
+        jax.tree.map(np.testing.assert_array_equal, updates, updates_alone)
+
+
+@pytest.mark.parametrize("row", CASES[:1] + CASES[8:9] + CASES[-1:], ids=by_id)
+def test_init_from_shapes_follows_their_sharding(row):
+    if "lookahead" in row.names:
+        pytest.skip("slow weights are the parameters: shapes do not tell them")
+    mesh = mesh_of(AxisType.Auto)
+    params = sharded_params(mesh)
+    shapes = jax.tree.map(
+        lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=p.sharding), params
+    )
+    assert assert_follows(row.make().init(shapes), params) >= 3 * row.slots
