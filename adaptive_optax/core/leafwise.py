@@ -13,7 +13,6 @@ a NamedTuple of arrays. The lift keeps the contract for every rule, so that no r
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import optax
@@ -162,6 +161,8 @@ def _step_of(rule: Rule) -> Callable:
         dtype = working_dtype(like.dtype)
         wide = None if p is None else p.astype(dtype)
         direction, new = rule.update(g.astype(dtype), slots, wide, count, *extras)
+        import chex  # here, at the first trace: it would add a tenth to the time of `import`
+
         chex.assert_equal_shape((g, direction))
         chex.assert_trees_all_equal_shapes(slots, new)
         new = jax.tree.map(lambda slot, before: slot.astype(before.dtype), new, slots)
