@@ -61,8 +61,7 @@ def bias(decay: Scalar, count: jax.Array, like: jax.Array) -> jax.Array:
     Computed as -expm1(count * log(decay)), since the subtraction loses its digits for a decay
     near 1. The result has the real dtype of `like`; count >= 1.
     """
-    dtype = jnp.finfo(like.dtype).dtype
-    return -jnp.expm1(count.astype(dtype) * log(decay, dtype))
+    return -jnp.expm1(scaled(elapsed(count, like), log(decay)))
 
 
 def debias(average: jax.Array, decay: Scalar, count: jax.Array) -> jax.Array:
@@ -109,11 +108,16 @@ def root_mean_square(x: jax.Array) -> jax.Array:
     return largest * root(jnp.mean(jnp.square(jnp.abs(x) / largest)))
 
 
-def log(decay: Scalar, dtype: jnp.dtype) -> Scalar:
+def elapsed(count: jax.Array, like: jax.Array) -> jax.Array:
+    """The count of updates as a number of like's real dtype, to compute with."""
+    return count.astype(jnp.finfo(like.dtype).dtype)
+
+
+def log(decay: Scalar) -> Scalar:
     """The logarithm of decay, in double precision where decay is a Python number."""
     if isinstance(decay, float | int):
         return math.log(decay) if decay > 0 else -math.inf
-    return jnp.log(jnp.asarray(decay, dtype))
+    return jnp.log(decay)
 
 
 def working_dtype(dtype: jnp.dtype) -> jnp.dtype:

@@ -17,12 +17,12 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from adaptive_optax.core.arrays import (
     bias,
     denominator,
     divided,
+    elapsed,
     ema,
     ema_of_squares,
     log,
@@ -80,7 +80,7 @@ def scale_by_nadam(
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
     def update(g, slots, p, count):
-        t = count.astype(slots.nu.dtype)
+        t = elapsed(count, g)
         now, ahead = momentum(t), momentum(t + 1)
         mu = ema(slots.mu, g, now if scheduled_average else b1)
         nu = ema_of_squares(slots.nu, g, b2)
@@ -128,21 +128,21 @@ def _momentum_schedule(
     t log b1 - sum_k (q/2)^k (1 - q^(k t)) / (k (1 - q^k)), by expanding each factor's logarithm.
     """
     if momentum_decay is None:
-        return (lambda t: jnp.asarray(b1, t.dtype)), (lambda t: -jnp.expm1(t * log(b1, t.dtype)))
+        return (
+            lambda t: scaled(jnp.ones_like(t), b1),
+            lambda t: -jnp.expm1(scaled(t, log(b1))),
+        )
+
+    log_q = momentum_decay * math.log(0.96)
 
     def momentum(t: jax.Array) -> jax.Array:
-        return scaled(1 - 0.5 * jnp.exp(t * jnp.asarray(_log_q(momentum_decay), t.dtype)), b1)
+        return scaled(1 - 0.5 * jnp.exp(scaled(t, log_q)), b1)
 
     def momentum_bias(t: jax.Array) -> jax.Array:
-        k = np.arange(1.0, _TERMS + 1)
-        log_q = jnp.asarray(_log_q(momentum_decay), t.dtype)
-        powers = jnp.asarray(k, t.dtype) * log_q
-        weights = jnp.exp(powers) * jnp.asarray(0.5**k / k, t.dtype)
+        k = jnp.arange(1, _TERMS + 1, dtype=t.dtype)
+        powers = scaled(k, log_q)
+        weights = jnp.exp(powers) * 0.5**k / k
         series = jnp.sum(weights * jnp.expm1(t * powers) / jnp.expm1(powers))
-        return -jnp.expm1(t * log(b1, t.dtype) - series)
+        return -jnp.expm1(scaled(t, log(b1)) - series)
 
     return momentum, momentum_bias
-
-
-def _log_q(momentum_decay: Scalar) -> Scalar:
-    return momentum_decay * math.log(0.96)

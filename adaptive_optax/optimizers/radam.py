@@ -20,6 +20,7 @@ from adaptive_optax.core.arrays import (
     debias,
     denominator,
     divided,
+    elapsed,
     ema,
     ema_of_squares,
     log,
@@ -71,7 +72,7 @@ def scale_by_radam(
         mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
         mu_hat, correction = debias(mu, b1, count), bias(b2, count, nu)
         root = denominator(nu, eps, eps_placement, eps_root, correction)
-        rho = _length(b2, count, nu.dtype)
+        rho = _length(b2, elapsed(count, nu))
         rectified = divided(scaled(mu_hat, _rectifier(b2, rho)), root)
         early = mu_hat if before_rectification == "momentum" else jnp.zeros_like(mu_hat)
         return jnp.where(rho > threshold, rectified, early), AdamSlots(mu, nu)
@@ -107,14 +108,13 @@ def radam(
     return descend(direction, learning_rate)
 
 
-def _length(b2: Scalar, count: jax.Array, dtype: jnp.dtype) -> jax.Array:
+def _length(b2: Scalar, t: jax.Array) -> jax.Array:
     """rho_t, the length of the simple moving average that nu amounts to.
 
     The formula subtracts two numbers of the size of rho_inf. With x = -log b2 and Langevin's
     L(z) = coth z - 1/z it is t + L(x/2) - t L(t x/2), which does not cancel while t x is small.
     """
-    t = count.astype(dtype)
-    x = -jnp.asarray(log(b2, dtype), dtype)
+    x = scaled(-jnp.ones_like(t), log(b2))
     early = t + _langevin(jnp.minimum(x / 2, 1.0)) - t * _langevin(jnp.minimum(t * x / 2, 1.0))
     late = 1 / jnp.tanh(x / 2) - 2 * t / jnp.expm1(t * x)
     return jnp.where(t * x < 2, early, late)
@@ -130,6 +130,6 @@ def _langevin(z: jax.Array) -> jax.Array:
 
 def _rectifier(b2: Scalar, rho: jax.Array) -> jax.Array:
     """r_t, or 0 where it is not defined."""
-    last = (1 + jnp.asarray(b2, rho.dtype)) / jnp.asarray(1 - b2, rho.dtype)
+    last = divided(scaled(jnp.ones_like(rho), 1 + b2), 1 - b2)
     ratio = (rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)
     return jnp.sqrt(jnp.where(rho > 4, ratio, 1.0))
