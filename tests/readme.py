@@ -1,0 +1,32 @@
+"""README's table of optimizers, made of the catalogue: `python tests/readme.py` writes it."""
+
+from pathlib import Path
+
+from catalogue import CASES
+
+README = Path(__file__).parent.parent / "README.md"
+START = "<!-- table: made of tests/catalogue.py by `python tests/readme.py` -->\n"
+END = "<!-- end of table -->\n"
+
+
+def table() -> str:
+    """One row for each case that states its rule."""
+    rows = ["| name | update rule | slots | when to use |", "|---|---|---|---|"]
+    for row in CASES:
+        if row.rule:
+            slots = "inner + 1" if "lookahead" in row.names else str(row.slots)
+            name = "lookahead(inner)" if "lookahead" in row.names else row.id
+            rows.append(f"| `{name}` | {row.rule} | {slots} | {row.when} |")
+    return "\n".join(rows) + "\n"
+
+
+def parts() -> tuple[str, str, str]:
+    """README before the table, the table, and after it."""
+    before, rest = README.read_text().split(START)
+    inside, after = rest.split(END)
+    return before + START, inside, END + after
+
+
+if __name__ == "__main__":
+    before, _, after = parts()
+    README.write_text(before + table() + after)
