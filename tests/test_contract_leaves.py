@@ -105,8 +105,7 @@ def test_init_from_shapes_alone(row):
     expected = form(tx.init(params))
     abstract = jax.eval_shape(tx.init, shapes)
     assert jax.tree.map(lambda x: (x.shape, str(x.dtype), x.weak_type), abstract) == expected
-    if "lookahead" not in row.names:  # slow weights are the parameters: shapes do not tell them
-        assert form(tx.init(shapes)) == expected
+    assert form(tx.init(shapes)) == expected
 
 
 @pytest.mark.parametrize("row", CASES, ids=by_id)

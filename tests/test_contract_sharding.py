@@ -89,8 +89,6 @@ def test_sharded_updates_equal_one_device_without_collectives(row):
 
 @pytest.mark.parametrize("row", CASES[:1] + CASES[8:9] + CASES[-1:], ids=by_id)
 def test_init_from_shapes_follows_their_sharding(row):
-    if "lookahead" in row.names:
-        pytest.skip("slow weights are the parameters: shapes do not tell them")
     mesh = mesh_of(AxisType.Auto)
     params = sharded_params(mesh)
     shapes = jax.tree.map(

@@ -50,7 +50,7 @@ def check_choice(function: str, allowed: tuple[str, ...], **values: Any) -> None
             words = ", ".join(map(repr, allowed))
             raise ValueError(
                 f"{function}({name}={value!r}): {name} must be one of {words}"
-                f"{suggestion(value, allowed)}."
+                f"{suggestion(value, allowed)}"
             )
 
 
@@ -80,9 +80,9 @@ def check_params(function: str, argument: str, params: Any) -> None:
 
 
 def suggestion(value: Any, allowed: tuple[str, ...]) -> str:
-    """The nearest allowed word as "; did you mean 'x'?", or nothing."""
+    """The end of a message: the nearest allowed word as "; did you mean 'x'?", or a stop."""
     near = difflib.get_close_matches(str(value), allowed, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    return f"; did you mean {near[0]!r}?" if near else "."
 
 
 def _number(function: str, name: str, value: Any) -> bool:

@@ -55,14 +55,16 @@ def descend(
     >>> [round(float(x), 3) for x in params + updates]
     [0.85, -2.0]
     """
-    check_rate("descend", learning_rate=learning_rate, weight_decay=weight_decay)
+    rule = direction.rule if isinstance(direction, Leafwise) else None
+    name = rule.name.removeprefix("scale_by_") if rule else "descend"
+    check_rate(name, learning_rate=learning_rate, weight_decay=weight_decay)
     decays = not (isinstance(weight_decay, int | float) and weight_decay == 0)
 
     def extras(count, params, treedef):
         rate = _at(learning_rate, count)
         if not decays:
             return [(rate, None)] * treedef.num_leaves
-        check_params("descend", "weight_decay", params)
+        check_params(name, "weight_decay", params)
         decay = _at(weight_decay, count)
         chosen = treedef.flatten_up_to(_broadcast(mask, params))
         return [(rate, decay if decayed else None) for decayed in chosen]
@@ -74,19 +76,18 @@ def descend(
             step = step + scaled(p, factor)
         return -step
 
-    if isinstance(direction, Leafwise):
-        rule = direction.rule
+    if rule:
 
         def update(g, slots, p, count, rate, decay):
             d, slots = rule.update(g, slots, p, count)
             return turned(d, p, rate, decay), slots
 
-        return lift(Rule(rule.slots, rule.init, update), extras)
+        return lift(Rule(name, rule.slots, rule.init, update), extras)
 
     def finish(d, slots, p, count, rate, decay):
         return turned(d, p, rate, decay), slots
 
-    return optax.chain(direction, lift(Rule(NoSlots, lambda p: NoSlots(), finish), extras))
+    return optax.chain(direction, lift(Rule(name, NoSlots, lambda p: NoSlots(), finish), extras))
 
 
 def _at(value: Scalar | Schedule, count: jax.Array) -> Scalar:

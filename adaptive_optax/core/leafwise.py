@@ -37,6 +37,7 @@ class NoSlots(NamedTuple):
 class Rule(NamedTuple):
     """An update rule for one array."""
 
+    name: str  # for errors
     slots: Any  # a NamedTuple class
     init: Callable[..., Any]  # p -> slots
     update: Callable[..., Any]  # g, slots, p, count, *extras -> direction, slots
@@ -85,7 +86,7 @@ def leafwise(
     >>> updates["w"].tolist()
     [-1.5, -3.0]
     """
-    return lift(Rule(slots, init, update))
+    return lift(Rule(update.__qualname__.split(".")[0], slots, init, update))
 
 
 def lift(rule: Rule, extras: Callable[..., Sequence[tuple]] | None = None) -> Leafwise:
@@ -96,8 +97,7 @@ def lift(rule: Rule, extras: Callable[..., Sequence[tuple]] | None = None) -> Le
       extras: `extras(count, params, treedef)` gives one tuple a leaf of the flattened gradients;
         count is the number of updates done before, 0 at the first.
     """
-    name = rule.update.__qualname__.split(".")[0]
-    step = compiled(_step_of(rule))
+    step = compiled(_step_of(rule.update))
 
     def init(params):
         leaves, treedef = flat(params)
@@ -106,8 +106,8 @@ def lift(rule: Rule, extras: Callable[..., Sequence[tuple]] | None = None) -> Le
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
-        leaves, weights, treedef = flat_pair(name, grads, params)
-        columns = [matching(treedef, field) for field in state.slots]
+        leaves, weights, treedef = flat_pair(rule.name, grads, params)
+        columns = _columns(rule, treedef, state)
         count = optax.safe_increment(state.count)
         more = extras(state.count, params, treedef) if extras else [()] * len(leaves)
         updates, rows = [], []
@@ -141,8 +141,10 @@ def _start(rule: Rule, p: Any) -> Any:
     return jax.tree.map(lambda slot: _placed(p, slot), rule.init(view))
 
 
-def _placed(p: Any, slot: jax.Array) -> jax.Array:
+def _placed(p: Any, slot: Any) -> jax.Array:
     """A slot of its lasting dtype, in a buffer of its own, sharded like p where shaped like p."""
+    if isinstance(slot, jax.ShapeDtypeStruct):  # the copy of a parameter not known yet
+        return jnp.zeros_like(slot)
     if is_trained(slot):
         slot = slot.astype(working_dtype(slot.dtype))
     if slot is p:
@@ -153,14 +155,14 @@ def _placed(p: Any, slot: jax.Array) -> jax.Array:
     return shard_alike(p, slot)[1] if spread and slot.shape == p.shape else slot
 
 
-def _step_of(rule: Rule) -> Callable:
+def _step_of(rule_update: Callable) -> Callable:
     """The rule's update with its dtypes: wide inside, the parameter's outside."""
 
     def step(g, slots, p, count, *extras):
         like = g if p is None else p
         dtype = working_dtype(like.dtype)
         wide = None if p is None else p.astype(dtype)
-        direction, new = rule.update(g.astype(dtype), slots, wide, count, *extras)
+        direction, new = rule_update(g.astype(dtype), slots, wide, count, *extras)
         import chex  # here, at the first trace: it would add a tenth to the time of `import`
 
         chex.assert_equal_shape((g, direction))
@@ -169,6 +171,17 @@ def _step_of(rule: Rule) -> Callable:
         return narrowed(direction, like.dtype), new
 
     return step
+
+
+def _columns(rule: Rule, treedef: Any, state: LeafwiseState) -> list[list[Any]]:
+    """The leaves of each slot's tree, in the order of the gradients."""
+    try:
+        return [matching(treedef, field) for field in state.slots]
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{rule.name}.update: the state does not fit the gradients; give the state that "
+            f"tx.init, or the last tx.update of this optimizer, returned ({error})."
+        ) from error
 
 
 def _trees(rule: Rule, treedef: Any, rows: list[Any]) -> Any:

@@ -22,7 +22,7 @@ class AdagradSlots(NamedTuple):
     nu: Any  # sum of |g|^2
 
 
-def scale_by_rss(
+def scale_by_adagrad(
     initial_accumulator_value: Scalar = 0.0, eps: Scalar = 1e-10, eps_placement: str = "outside"
 ) -> Transformation:
     """The gradient over the root of the sum of all squares so far.
@@ -48,7 +48,7 @@ def scale_by_rss(
     return leafwise(AdagradSlots, init, update)
 
 
-scale_by_adagrad = scale_by_rss
+scale_by_rss = scale_by_adagrad
 
 
 def adagrad(
@@ -58,7 +58,7 @@ def adagrad(
     eps: Scalar = 1e-10,
     eps_placement: str = "outside",
 ) -> Transformation:
-    """AdaGrad, the direction of `scale_by_rss`.
+    """AdaGrad, the direction of `scale_by_adagrad`.
 
     >>> import jax.numpy as jnp
     >>> tx = adagrad(1.0)
@@ -69,4 +69,4 @@ def adagrad(
     >>> float(updates)
     -0.5
     """
-    return descend(scale_by_rss(initial_accumulator_value, eps, eps_placement), learning_rate)
+    return descend(scale_by_adagrad(initial_accumulator_value, eps, eps_placement), learning_rate)

@@ -24,7 +24,7 @@ class LionSlots(NamedTuple):
     mu: Any  # average gradient
 
 
-def scale_by_sign_momentum(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Transformation:
+def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Transformation:
     """The sign of the interpolated momentum.
 
     Args:
@@ -45,7 +45,7 @@ def scale_by_sign_momentum(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Transformatio
     return leafwise(LionSlots, init, update)
 
 
-scale_by_lion = scale_by_sign_momentum
+scale_by_sign_momentum = scale_by_lion
 
 
 def lion(
@@ -57,7 +57,7 @@ def lion(
     mask: Mask | None = None,
     independent_decay: bool = False,
 ) -> Transformation:
-    """Lion, the direction of `scale_by_sign_momentum` with `descend`'s decoupled weight decay.
+    """Lion, the direction of `scale_by_lion` with `descend`'s decoupled weight decay.
 
     >>> import jax.numpy as jnp
     >>> tx = lion(0.5)
@@ -67,7 +67,7 @@ def lion(
     [-0.5, 0.5, 0.0]
     """
     return descend(
-        scale_by_sign_momentum(b1, b2),
+        scale_by_lion(b1, b2),
         learning_rate,
         weight_decay=weight_decay,
         mask=mask,

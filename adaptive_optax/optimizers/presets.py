@@ -7,7 +7,7 @@ the momentum of RMSProp, and Keras inside that of SGD, which differs only while 
 
 from typing import Any
 
-from adaptive_optax.core.checks import check_choice
+from adaptive_optax.core.checks import check_choice, suggestion
 
 _SGD = {"momentum": None, "nesterov": False}
 _RMSPROP = {"decay": 0.9, "eps": 1e-8, "centered": False, "momentum": None, "nesterov": False}
@@ -92,5 +92,10 @@ def preset(library: str, name: str) -> dict[str, Any]:
     1e-10
     """
     check_choice("preset", tuple(_PRESETS), library=library)
-    check_choice(f"preset[{library!r}]", tuple(_PRESETS[library]), name=name)
-    return dict(_PRESETS[library][name])
+    presets = _PRESETS[library]
+    if name not in presets:
+        raise ValueError(
+            f"preset({library!r}, {name!r}): no such optimizer there; it has "
+            f"{', '.join(presets)}{suggestion(name, tuple(presets))}"
+        )
+    return dict(presets[name])
