@@ -55,18 +55,23 @@ def add_square(total: jax.Array, x: jax.Array, weight: Scalar = 1.0) -> jax.Arra
     return jnp.minimum(total + _product(scaled(x, weight), x), jnp.finfo(total.dtype).max)
 
 
-def bias(decay: Scalar, count: jax.Array, like: jax.Array) -> jax.Array:
+def bias(decay: Scalar, count: jax.Array) -> jax.Array:
     """1 - decay**count, the weight that an average started at zero has collected by then.
 
     Computed as -expm1(count * log(decay)), since the subtraction loses its digits for a decay
-    near 1. The result has the real dtype of `like`; count >= 1.
+    near 1. A scalar of jax's widest float; count >= 1.
     """
-    return -jnp.expm1(scaled(elapsed(count, like), log(decay)))
+    return -jnp.expm1(scaled(elapsed(count), log(decay)))
 
 
-def debias(average: jax.Array, decay: Scalar, count: jax.Array) -> jax.Array:
-    """The average over its bias: an unbiased mean of the `count` values put in so far."""
-    return scaled(average, 1 / bias(decay, count, average))
+def debias(average: jax.Array, bias: Scalar) -> jax.Array:
+    """The average over its bias: an unbiased mean of the values put in so far."""
+    return scaled(average, 1 / bias)
+
+
+def elapsed(count: jax.Array) -> jax.Array:
+    """The count of updates as a float to compute with, of the widest dtype that jax has on."""
+    return count.astype(jnp.result_type(float))
 
 
 def root(x: jax.Array) -> jax.Array:
@@ -94,23 +99,18 @@ def denominator(
       correction: the bias of nu, 1 where it is not corrected.
     """
     correction = jnp.asarray(correction, nu.dtype)
-    under = eps_root + eps if placement == "inside" else eps_root
     norm = jax.lax.rsqrt(correction)
     if placement == "uncorrected":
-        return (root(nu + correction * _as(under, nu)) + _as(eps, nu)) * norm
-    outside = 0.0 if placement == "inside" else eps
-    return root(nu + correction * _as(under, nu)) * norm + _as(outside, nu)
+        return (root(_plus(nu, eps_root, correction)) + _as(eps, nu)) * norm
+    if placement == "inside":
+        return root(_plus(nu, eps_root + eps, correction)) * norm
+    return root(_plus(nu, eps_root, correction)) * norm + _as(eps, nu)
 
 
 def root_mean_square(x: jax.Array) -> jax.Array:
     """sqrt(mean |x|^2) over all elements, scaled inside so that the squares do not overflow."""
     largest = jnp.maximum(jnp.max(jnp.abs(x), initial=0.0), jnp.finfo(x.dtype).tiny)
     return largest * root(jnp.mean(jnp.square(jnp.abs(x) / largest)))
-
-
-def elapsed(count: jax.Array, like: jax.Array) -> jax.Array:
-    """The count of updates as a number of like's real dtype, to compute with."""
-    return count.astype(jnp.finfo(like.dtype).dtype)
 
 
 def log(decay: Scalar) -> Scalar:
@@ -135,6 +135,13 @@ def narrowed(x: jax.Array, dtype: jnp.dtype) -> jax.Array:
 def _as(value: Scalar, like: jax.Array) -> Scalar:
     """An array in like's dtype; Python numbers as they are, since they promote weakly."""
     return jnp.asarray(value, like.dtype) if hasattr(value, "dtype") else value
+
+
+def _plus(nu: jax.Array, eps: Scalar, correction: jax.Array) -> jax.Array:
+    """The nu whose hat is eps larger."""
+    if isinstance(eps, float | int) and eps == 0:
+        return nu
+    return nu + correction * _as(eps, nu)
 
 
 def _product(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -63,31 +63,33 @@ def descend(
     def extras(count, params, treedef):
         rate = _at(learning_rate, count)
         if not decays:
-            return [(rate, None)] * treedef.num_leaves
+            return [(-rate, None)] * treedef.num_leaves
         check_params(name, "weight_decay", params)
         decay = _at(weight_decay, count)
+        share = -decay if independent_decay else -rate * decay
         chosen = treedef.flatten_up_to(_broadcast(mask, params))
-        return [(rate, decay if decayed else None) for decayed in chosen]
+        return [(-rate, share if decayed else None) for decayed in chosen]
 
-    def turned(d, p, rate, decay):
+    def turned(d, p, rate, share):
         step = scaled(d, rate)
-        if decay is not None:
-            factor = decay if independent_decay else scaled(decay, rate)
-            step = step + scaled(p, factor)
-        return -step
+        return step if share is None else step + scaled(p, share)
 
     if rule:
 
-        def update(g, slots, p, count, rate, decay):
-            d, slots = rule.update(g, slots, p, count)
-            return turned(d, p, rate, decay), slots
+        def update(g, slots, p, shared, rate, share):
+            d, slots = rule.update(g, slots, p, shared)
+            return turned(d, p, rate, share), slots
 
-        return lift(Rule(name, rule.slots, rule.init, update), extras)
+        return lift(rule._replace(name=name, update=update), extras)
 
-    def finish(d, slots, p, count, rate, decay):
-        return turned(d, p, rate, decay), slots
-
-    return optax.chain(direction, lift(Rule(name, NoSlots, lambda p: NoSlots(), finish), extras))
+    finish = Rule(
+        name,
+        NoSlots,
+        lambda p: NoSlots(),
+        lambda d, slots, p, shared, rate, share: (turned(d, p, rate, share), slots),
+        lambda count: (),
+    )
+    return optax.chain(direction, lift(finish, extras))
 
 
 def _at(value: Scalar | Schedule, count: jax.Array) -> Scalar:

@@ -40,7 +40,8 @@ class Rule(NamedTuple):
     name: str  # for errors
     slots: Any  # a NamedTuple class
     init: Callable[..., Any]  # p -> slots
-    update: Callable[..., Any]  # g, slots, p, count, *extras -> direction, slots
+    update: Callable[..., Any]  # g, slots, p, per_step(count), *extras -> direction, slots
+    per_step: Callable[..., Any]  # count -> what all leaves share at this update
 
 
 class Leafwise(optax.GradientTransformationExtraArgs):
@@ -50,7 +51,11 @@ class Leafwise(optax.GradientTransformationExtraArgs):
 
 
 def leafwise(
-    slots: type, init: Callable[[jax.Array], Any], update: Callable[..., tuple[jax.Array, Any]]
+    slots: type,
+    init: Callable[[jax.Array], Any],
+    update: Callable[..., tuple[jax.Array, Any]],
+    *,
+    per_step: Callable[[jax.Array], Any] | None = None,
 ) -> Leafwise:
     """A rule for one array as an optax transformation of trees.
 
@@ -63,6 +68,8 @@ def leafwise(
         to compute in, p is None where `tx.update` got no params, and count is the number of this
         update, an int32 scalar that is 1 at the first. The direction points uphill, as the
         gradient does: `descend` and `optax.scale_by_learning_rate` turn it.
+      per_step: `per_step(count)` gives what `update` gets in count's place. Scalars that depend on
+        the count alone, such as a bias correction, are computed here once for all leaves.
 
     Returns:
       A transformation whose state is `LeafwiseState(count, slots)`.
@@ -86,7 +93,8 @@ def leafwise(
     >>> updates["w"].tolist()
     [-1.5, -3.0]
     """
-    return lift(Rule(update.__qualname__.split(".")[0], slots, init, update))
+    name = update.__qualname__.split(".")[0]
+    return lift(Rule(name, slots, init, update, per_step or (lambda count: count)))
 
 
 def lift(rule: Rule, extras: Callable[..., Sequence[tuple]] | None = None) -> Leafwise:
@@ -97,7 +105,7 @@ def lift(rule: Rule, extras: Callable[..., Sequence[tuple]] | None = None) -> Le
       extras: `extras(count, params, treedef)` gives one tuple a leaf of the flattened gradients;
         count is the number of updates done before, 0 at the first.
     """
-    step = compiled(_step_of(rule.update))
+    step, per_step = compiled(_step_of(rule.update)), compiled(rule.per_step)
 
     def init(params):
         leaves, treedef = flat(params)
@@ -109,12 +117,13 @@ def lift(rule: Rule, extras: Callable[..., Sequence[tuple]] | None = None) -> Le
         leaves, weights, treedef = flat_pair(rule.name, grads, params)
         columns = _columns(rule, treedef, state)
         count = optax.safe_increment(state.count)
+        shared = per_step(count)
         more = extras(state.count, params, treedef) if extras else [()] * len(leaves)
         updates, rows = [], []
         for i, (g, p, extra) in enumerate(zip(leaves, weights, more, strict=True)):
             slots = rule.slots(*(column[i] for column in columns))
             if is_trained(g) and (params is None or is_trained(p)):
-                u, slots = step(g, slots, p, count, *extra)
+                u, slots = step(g, slots, p, shared, *extra)
             else:
                 u = unmoved(g, p)
             updates.append(u)
@@ -158,11 +167,11 @@ def _placed(p: Any, slot: Any) -> jax.Array:
 def _step_of(rule_update: Callable) -> Callable:
     """The rule's update with its dtypes: wide inside, the parameter's outside."""
 
-    def step(g, slots, p, count, *extras):
+    def step(g, slots, p, shared, *extras):
         like = g if p is None else p
         dtype = working_dtype(like.dtype)
         wide = None if p is None else p.astype(dtype)
-        direction, new = rule_update(g.astype(dtype), slots, wide, count, *extras)
+        direction, new = rule_update(g.astype(dtype), slots, wide, shared, *extras)
         import chex  # here, at the first trace: it would add a tenth to the time of `import`
 
         chex.assert_equal_shape((g, direction))

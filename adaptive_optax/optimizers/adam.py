@@ -73,16 +73,19 @@ def scale_by_adam(
     def init(p):
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def update(g, slots, p, count):
+    def per_step(count):
+        return bias(b1, count), bias(b2, count)
+
+    def update(g, slots, p, biases):
         if penalized:
             check_params("adam", "l2", p)
             g = g + scaled(p, l2)
         mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
-        correction = bias(b2, count, nu)
-        root = denominator(nu, eps, eps_placement, eps_root, correction)
-        return divided(debias(mu, b1, count), root), AdamSlots(mu, nu)
+        mu_hat = debias(mu, biases[0])
+        root = denominator(nu, eps, eps_placement, eps_root, biases[1])
+        return divided(mu_hat, root), AdamSlots(mu, nu)
 
-    return leafwise(AdamSlots, init, update)
+    return leafwise(AdamSlots, init, update, per_step=per_step)
 
 
 scale_by_adamw = scale_by_adam

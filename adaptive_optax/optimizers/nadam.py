@@ -14,6 +14,7 @@ no schedule (`momentum_decay=None`, optax). The product of the m_i is a closed f
 
 import math
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +41,16 @@ from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
 from adaptive_optax.core.types import Scalar, Schedule, Transformation
 from adaptive_optax.optimizers.adam import EPS_PLACEMENTS, AdamSlots
+
+
+class NadamScalars(NamedTuple):
+    """What all leaves share at one update."""
+
+    decay: Any  # of mu
+    of_mu: Any  # weight of mu in mu_hat
+    of_g: Any  # weight of g in mu_hat
+    nu_bias: Any
+
 
 _TERMS = 64  # of the series below, whose k-th term is under 2^-k
 
@@ -79,17 +90,23 @@ def scale_by_nadam(
     def init(p):
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def update(g, slots, p, count):
-        t = elapsed(count, g)
+    def per_step(count):
+        t = elapsed(count)
         now, ahead = momentum(t), momentum(t + 1)
-        mu = ema(slots.mu, g, now if scheduled_average else b1)
-        nu = ema_of_squares(slots.nu, g, b2)
-        mu_hat = scaled(mu, ahead / momentum_bias(t + 1)) + scaled(g, (1 - now) / momentum_bias(t))
-        correction = divided(bias(b2, count, nu), b2 if correct_nu else 1.0)
-        root = denominator(nu, eps, eps_placement, eps_root, correction)
+        return NadamScalars(
+            decay=now if scheduled_average else b1,
+            of_mu=ahead / momentum_bias(t + 1),
+            of_g=(1 - now) / momentum_bias(t),
+            nu_bias=divided(bias(b2, count), b2 if correct_nu else 1.0),
+        )
+
+    def update(g, slots, p, at):
+        mu, nu = ema(slots.mu, g, at.decay), ema_of_squares(slots.nu, g, b2)
+        mu_hat = scaled(mu, at.of_mu) + scaled(g, at.of_g)
+        root = denominator(nu, eps, eps_placement, eps_root, at.nu_bias)
         return divided(mu_hat, root), AdamSlots(mu, nu)
 
-    return leafwise(AdamSlots, init, update)
+    return leafwise(AdamSlots, init, update, per_step=per_step)
 
 
 def nadam(

@@ -59,7 +59,10 @@ def bias_correction(decay: Scalar) -> Transformation:
     """
     check_fraction("bias_correction", decay=decay)
 
-    def update(g, slots, p, count):
-        return arrays.debias(g, decay, count), slots
+    def per_step(count):
+        return arrays.bias(decay, count)
 
-    return leafwise(NoSlots, lambda p: NoSlots(), update)
+    def update(g, slots, p, bias):
+        return arrays.debias(g, bias), slots
+
+    return leafwise(NoSlots, lambda p: NoSlots(), update, per_step=per_step)

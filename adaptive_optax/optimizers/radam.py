@@ -68,16 +68,20 @@ def scale_by_radam(
     def init(p):
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def update(g, slots, p, count):
-        mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
-        mu_hat, correction = debias(mu, b1, count), bias(b2, count, nu)
-        root = denominator(nu, eps, eps_placement, eps_root, correction)
-        rho = _length(b2, elapsed(count, nu))
-        rectified = divided(scaled(mu_hat, _rectifier(b2, rho)), root)
-        early = mu_hat if before_rectification == "momentum" else jnp.zeros_like(mu_hat)
-        return jnp.where(rho > threshold, rectified, early), AdamSlots(mu, nu)
+    def per_step(count):
+        rho = _length(b2, elapsed(count))
+        return bias(b1, count), bias(b2, count), _rectifier(b2, rho), rho > threshold
 
-    return leafwise(AdamSlots, init, update)
+    def update(g, slots, p, shared):
+        mu_bias, nu_bias, rectifier, ready = shared
+        mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
+        mu_hat = debias(mu, mu_bias)
+        root = denominator(nu, eps, eps_placement, eps_root, nu_bias)
+        rectified = divided(scaled(mu_hat, rectifier), root)
+        early = mu_hat if before_rectification == "momentum" else jnp.zeros_like(mu_hat)
+        return jnp.where(ready, rectified, early), AdamSlots(mu, nu)
+
+    return leafwise(AdamSlots, init, update, per_step=per_step)
 
 
 def radam(
