@@ -126,7 +126,7 @@ def lookahead(
 
 def _between(old: jax.Array, new: jax.Array, share: Scalar) -> jax.Array:
     """Floats that share of the way from old to new; anything else, such as a count, is new."""
-    return old + scaled(new - old, share) if is_trained(new) else new
+    return new - scaled(new - old, 1 - share) if is_trained(new) else new
 
 
 def _choose(condition: jax.Array, yes: Any, no: Any) -> Any:
