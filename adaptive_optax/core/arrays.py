@@ -107,12 +107,6 @@ def denominator(
     return root(_plus(nu, eps_root, correction)) * norm + _as(eps, nu)
 
 
-def root_mean_square(x: jax.Array) -> jax.Array:
-    """sqrt(mean |x|^2) over all elements, scaled inside so that the squares do not overflow."""
-    largest = jnp.maximum(jnp.max(jnp.abs(x), initial=0.0), jnp.finfo(x.dtype).tiny)
-    return largest * root(jnp.mean(jnp.square(jnp.abs(x) / largest)))
-
-
 def log(decay: Scalar) -> Scalar:
     """The logarithm of decay, in double precision where decay is a Python number."""
     if isinstance(decay, float | int):
