@@ -1,0 +1,1 @@
+"""Optimizers compared on one task under one protocol; behind `adaptive-optax compare`."""

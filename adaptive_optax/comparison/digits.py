@@ -1,0 +1,58 @@
+"""The task `digits`: LeNet-5 on 1,797 real handwritten digits, 8x8 scaled up to 16x16."""
+
+import jax
+import numpy as np
+import optax
+
+from adaptive_optax.comparison.augmentation import moved
+from adaptive_optax.comparison.lenet import LeNet5
+from adaptive_optax.comparison.splits import stratified
+from adaptive_optax.comparison.task import Split, Task
+
+SHARES = (0.6, 0.2, 0.2)  # training, validation, test
+
+
+def digits() -> Task:
+    """Reads scikit-learn's digits, which come with it."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    small = (found.images / 16).astype(np.float32)[..., None]
+    pictures = np.asarray(jax.image.resize(small, (len(small), 16, 16, 1), "linear"))
+    labels = found.target.astype(np.int32)
+    train, validation, test = (
+        Split(pictures[rows], labels[rows]) for rows in stratified(labels, SHARES)
+    )
+    return pictures_task(
+        "digits", train, validation, test, padding=2, degrees=15.0, shift=1.5, mirrored=False
+    )
+
+
+def pictures_task(
+    name: str,
+    train: Split,
+    validation: Split,
+    test: Split,
+    *,
+    padding: int,
+    degrees: float,
+    shift: float,
+    mirrored: bool,
+    **options,
+) -> Task:
+    """LeNet-5 on pictures (n, height, width, channels) with labels; see `Task` and `moved`."""
+    model = LeNet5(padding=padding)
+    start = jax.jit(lambda key: model.init(key, train.inputs[:1]))
+    settings = {"batch_size": 32, "epochs": 12, "seeds": 3, "target": 0.9} | options
+    return Task(
+        name,
+        init=lambda seed: start(jax.random.key(seed)),
+        apply=model.apply,
+        loss=optax.softmax_cross_entropy_with_integer_labels,
+        metric=lambda logits, labels: logits.argmax(-1) == labels,
+        train=train,
+        validation=validation,
+        test=test,
+        augment=lambda key, inputs: moved(key, inputs, degrees, shift, mirrored),
+        **settings,
+    )

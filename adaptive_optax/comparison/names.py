@@ -1,0 +1,132 @@
+"""The names of optimizers, as a command line has them: `adam`, `lookahead(radam)`.
+
+    expression = word | wrapper(expression) | wrapper(expression JOINT expression ...)
+
+A wrapper of one inner optimizer has no joint. To add one of several, such as a mixture written
+with "+", add its row to WRAPPERS: the parser splits at the joint outside of parentheses.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import adaptive_optax as ao
+from adaptive_optax.core.checks import suggestion
+
+MakeTx = Callable[[Any], Any]  # learning rate (traced), or a schedule -> transformation
+
+
+class Entry(NamedTuple):
+    """An optimizer to compare."""
+
+    name: str
+    make: MakeTx
+    centre: float  # middle of its grid of learning rates
+
+
+class Optimizer(NamedTuple):
+    """What a plain word stands for."""
+
+    make: MakeTx
+    centre: float
+
+
+class Wrapper(NamedTuple):
+    """What a word before a parenthesis stands for."""
+
+    wrap: Callable[[list[Any]], Any]  # inner transformations -> transformation
+    joint: str | None  # what stands between the inner ones; None where there is one only
+
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": Optimizer(ao.sgd, 0.1),
+    "momentum": Optimizer(lambda rate: ao.sgd(rate, momentum=0.9), 0.03),
+    "nesterov": Optimizer(lambda rate: ao.sgd(rate, momentum=0.9, nesterov=True), 0.03),
+    "adagrad": Optimizer(ao.adagrad, 0.01),
+    "rmsprop": Optimizer(ao.rmsprop, 1e-3),
+    "adadelta": Optimizer(ao.adadelta, 1.0),
+    "adam": Optimizer(ao.adam, 1e-3),
+    "adamw": Optimizer(ao.adamw, 1e-3),
+    "nadam": Optimizer(ao.nadam, 1e-3),
+    "radam": Optimizer(ao.radam, 1e-3),
+    "lion": Optimizer(ao.lion, 3e-4),
+}
+
+WRAPPERS: dict[str, Wrapper] = {"lookahead": Wrapper(lambda inner: ao.lookahead(*inner), None)}
+
+DEFAULT = (*OPTIMIZERS, *(f"lookahead({name})" for name in OPTIMIZERS))
+
+
+def parse(text: str) -> Entry:
+    """The optimizer that an expression names.
+
+    Raises:
+      ValueError: for a word that is not known, with the nearest one, or a stray parenthesis.
+
+    >>> parse("lookahead( adam )").name
+    'lookahead(adam)'
+    >>> parse("lookahead(lion)").centre
+    0.0003
+    """
+    text = "".join(text.split())
+    word, bracket, rest = text.partition("(")
+    if not bracket and word in OPTIMIZERS:
+        return Entry(word, *OPTIMIZERS[word])
+    if not bracket or word not in WRAPPERS:
+        raise ValueError(_unknown(word, bracket))
+    if not rest.endswith(")") or not _balanced(rest[:-1]):
+        raise ValueError(f"compare: {text!r}: parentheses do not match; write {word}(adam).")
+    wrap, joint = WRAPPERS[word]
+    inside = rest[:-1]
+    members = [parse(part) for part in (split(inside, joint) if joint else [inside])]
+
+    def make(rate):
+        return wrap([member.make(rate) for member in members])
+
+    between = (joint or "").join(member.name for member in members)
+    return Entry(f"{word}({between})", make, members[0].centre)
+
+
+def split(text: str, joint: str = ",") -> list[str]:
+    """The parts of a text between its joints, those inside parentheses left alone.
+
+    >>> split("sgd,lookahead(adam)")
+    ['sgd', 'lookahead(adam)']
+    """
+    parts, depth, start, at = [], 0, 0, 0
+    while at < len(text):
+        depth += (text[at] == "(") - (text[at] == ")")
+        if depth == 0 and text.startswith(joint, at):
+            parts.append(text[start:at])
+            start = at = at + len(joint)
+        else:
+            at += 1
+    return [*parts, text[start:]]
+
+
+def family(name: str) -> str:
+    """The innermost name, which pictures colour by.
+
+    >>> family("lookahead(lookahead(adam))")
+    'adam'
+    """
+    return name.rpartition("(")[2].rstrip(")")
+
+
+def _unknown(word: str, bracket: str) -> str:
+    if word in OPTIMIZERS:
+        return f"compare: {word!r} takes no optimizer inside; write {word}, or lookahead({word})."
+    if word in WRAPPERS:
+        return f"compare: {word!r} needs an optimizer inside; write {word}(adam)."
+    known = tuple(WRAPPERS) if bracket else (*OPTIMIZERS, *WRAPPERS)
+    near = suggestion(word, known) or f"; known are {', '.join((*OPTIMIZERS, *WRAPPERS))}"
+    end = "?" if near.endswith("?") else "."
+    return f"compare: unknown optimizer {word!r}{near.removesuffix('?')}{end}"
+
+
+def _balanced(text: str) -> bool:
+    depth = 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if depth < 0:
+            return False
+    return depth == 0

@@ -1,0 +1,207 @@
+"""All runs of one optimizer (learning rates x seeds) at once, by programs that are vmapped.
+
+One step is two programs: the gradient, which knows no optimizer and is compiled once for all of
+them, and the update, which knows no model and compiles in a fraction of the time. Axes of every
+array in training: seeds, rates, then its own. At one seed all optimizers and rates see the same
+first parameters, the same batches in the same order, and the same augmentation.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import adaptive_optax as ao
+from adaptive_optax.comparison.task import Split, Task
+
+IN_FLIGHT = 16  # steps sent ahead to the device, at most: an interrupt need not wait for more
+CHUNK = 1000  # examples evaluated at a time
+_ORDER, _AUGMENT = 1, 2  # what a seed's random numbers are for
+
+
+class Trained(NamedTuple):
+    """What the runs of a few learning rates left behind; arrays start with (rates, seeds)."""
+
+    rates: list[float]
+    train_loss: np.ndarray  # (..., epochs): mean over the epoch's steps, each before its update
+    validation_loss: np.ndarray  # (..., epochs + 1), the first before training
+    validation_metric: np.ndarray  # (..., epochs + 1)
+    params: Any  # to evaluate with, at the end; leaves (seeds, rates, ...)
+    run_seconds: float  # of all steps, evaluation and compilation apart
+    compile_seconds: float  # of what this call compiled for the optimizer; 0 where it had it
+    state_bytes: int  # of one run
+
+
+class Trainer:
+    """The programs and the data of one task, for a number of seeds and of rates at a time.
+
+    Args:
+      task: what is trained.
+      seeds: the seeds, shared by everything that is trained here.
+      epochs: passes over the training examples.
+      points: learning rates at a time.
+    """
+
+    def __init__(self, task: Task, seeds: Sequence[int], epochs: int, points: int):
+        self.task, self.seeds, self.epochs, self.points = task, list(seeds), epochs, points
+        self.steps = epochs * task.steps_per_epoch
+        self._train = jax.tree.map(jnp.asarray, (task.train.inputs, task.train.targets))
+        self._keys = jnp.stack([jax.random.key(seed) for seed in self.seeds])
+        first = [jax.tree.map(np.asarray, task.init(seed)) for seed in self.seeds]
+        self._one = jax.tree.map(jnp.asarray, first[0])
+        self._first = jax.tree.map(self._spread, *first)
+        self._order = jax.jit(jax.vmap(self._order_of, (0, None)))
+        self._gradient = self._compiled_gradient()
+        self._judge = jax.jit(jax.vmap(jax.vmap(self._judged, (0, None)), (0, None)))
+        self._split: Any = None  # validation examples, cut in chunks
+
+    def train(
+        self, make: Callable[[Any], Any], rates: list[float], tick: Callable[[int], None]
+    ) -> Trained:
+        """Trains all runs; `tick(epochs_done)` is called after each epoch."""
+        rate = jnp.asarray(rates, jnp.float64 if self.task.float64 else jnp.float32)
+        one = make(rate[0])
+        state_bytes = _bytes(jax.eval_shape(one.init, self._one))
+        began = time.perf_counter()
+        carry, update = self._compiled_update(make, rate)
+        compiled = time.perf_counter() - began
+        loss, metric = self.evaluate(_shown(carry), self._validation())
+        losses, metrics, steps, seconds = [loss], [metric], [], 0.0
+        for epoch in range(self.epochs):
+            began = time.perf_counter()
+            carry, mean = self._epoch(carry, update, rate, epoch)
+            seconds += time.perf_counter() - began
+            steps.append(mean)
+            loss, metric = self.evaluate(_shown(carry), self._validation())
+            losses.append(loss)
+            metrics.append(metric)
+            tick(epoch + 1)
+        history = [_by_rate(values) for values in (steps, losses, metrics)]
+        return Trained(rates, *history, _shown(carry), seconds, compiled, state_bytes)
+
+    def evaluate(self, params: Any, chunks: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Mean loss and metric, each (seeds, rates), of parameters on a split cut by `chunked`."""
+        loss, metric = self._judge(params, chunks)
+        wait(metric)
+        return np.asarray(loss), np.asarray(metric)
+
+    def _validation(self):
+        if self._split is None:
+            self._split = chunked(self.task.validation)
+        return self._split
+
+    def _epoch(self, carry, update, rate, epoch):
+        """One pass over the training examples; the mean loss is (seeds, rates)."""
+        order = self._order(self._keys, epoch)
+        losses = []
+        for step in range(self.task.steps_per_epoch):
+            now = jnp.asarray(epoch * self.task.steps_per_epoch + step)
+            loss, grads = self._gradient(carry[0], *self._train, self._keys, order, step, now)
+            carry = update(carry, rate, grads, loss)
+            losses.append(loss)
+            if step >= IN_FLIGHT:
+                wait(losses[step - IN_FLIGHT])
+        wait(carry)
+        return carry, np.mean([np.asarray(loss) for loss in losses], axis=0)
+
+    def _order_of(self, key, epoch):
+        """The training examples of one seed in their order for an epoch."""
+        size = self.task.train.size
+        if self.task.batch == size:
+            return jnp.arange(size)
+        return jax.random.permutation(
+            jax.random.fold_in(jax.random.fold_in(key, _ORDER), epoch), size
+        )
+
+    def _compiled_gradient(self):
+        batch, task = self.task.batch, self.task
+
+        def mean_loss(params, inputs, targets):
+            return jnp.mean(task.loss(task.apply(params, inputs), targets))
+
+        def of_seed(params, inputs, targets, key, order, step, now):
+            rows = jax.lax.dynamic_slice_in_dim(order, step * batch, batch)
+            inputs, targets = jax.tree.map(lambda x: x[rows], (inputs, targets))
+            if task.augment is not None:
+                own = jax.random.fold_in(jax.random.fold_in(key, _AUGMENT), now)
+                inputs = task.augment(own, inputs)
+            of_rates = jax.vmap(jax.value_and_grad(mean_loss), (0, None, None))
+            return of_rates(params, inputs, targets)
+
+        return jax.jit(jax.vmap(of_seed, (0, None, None, 0, 0, None, None)))
+
+    def _compiled_update(self, make, rate):
+        """The start of all runs, and the update as a compiled program."""
+
+        def start(params, rate):
+            return params, optax.with_extra_args_support(make(rate)).init(params)
+
+        def update(carry, rate, grads, loss):
+            params, state = carry
+            tx = optax.with_extra_args_support(make(rate))
+            updates, state = tx.update(grads, state, params, value=loss)
+            return optax.apply_updates(params, updates), state
+
+        starts = jax.jit(jax.vmap(jax.vmap(start), (0, None)))
+        carry = starts(self._first, rate)
+        lanes = jax.vmap(jax.vmap(update), (0, None, 0, 0))
+        loss = jnp.zeros((len(self.seeds), len(rate)), rate.dtype)
+        program = jax.jit(lanes, donate_argnums=0).lower(carry, rate, self._first, loss)
+        return carry, program.compile()
+
+    def _judged(self, params, chunks):
+        """Mean loss and metric of one run's parameters."""
+
+        def add(total, chunk):
+            inputs, targets, weight = chunk
+            outputs = self.task.apply(params, inputs)
+            values = jnp.stack(
+                [self.task.loss(outputs, targets), self.task.metric(outputs, targets) * 1.0]
+            )
+            return total + jnp.where(weight > 0, values, 0.0).sum(1), None
+
+        total, _ = jax.lax.scan(add, jnp.zeros(2, chunks[2].dtype), chunks)
+        return tuple(total / chunks[2].sum())
+
+    def _spread(self, *seeds):
+        """Parameters of each seed, repeated for each rate."""
+        stacked = jnp.asarray(np.stack(seeds))
+        return jnp.repeat(stacked[:, None], self.points, 1)
+
+
+def chunked(split: Split) -> Any:
+    """Inputs, targets and weights (chunks, examples, ...); the last chunk is filled up."""
+    size = split.size
+    chunks = -(-size // CHUNK)
+    each = -(-size // chunks)
+    rows = np.minimum(np.arange(chunks * each), size - 1).reshape(chunks, each)
+    weight = jnp.asarray((np.arange(chunks * each) < size).reshape(chunks, each) * 1.0)
+    inputs, targets = jax.tree.map(lambda x: jnp.asarray(x[rows]), (split.inputs, split.targets))
+    return inputs, targets, weight
+
+
+def wait(x: Any) -> None:
+    """Until x is computed, in short naps: an interrupt is heard at once, not after the device."""
+    for leaf in jax.tree.leaves(x):
+        while not leaf.is_ready():
+            time.sleep(2e-4)
+
+
+def _shown(carry: Any) -> Any:
+    """The parameters to evaluate with, such as the slow weights of Lookahead."""
+    params, state = carry
+    return jax.vmap(jax.vmap(ao.eval_params))(state, params)
+
+
+def _by_rate(values: list[np.ndarray]) -> np.ndarray:
+    """Arrays (seeds, rates), one an epoch, as (rates, seeds, epochs)."""
+    return np.stack(values, axis=-1).swapaxes(0, 1)
+
+
+def _bytes(tree: Any) -> int:
+    leaves = jax.tree.leaves(tree)
+    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)
