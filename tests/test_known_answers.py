@@ -321,8 +321,8 @@ def exact_rectifier(b2: float, t: int) -> float:
 def check_rectifier(library: Any) -> None:
     """RAdam's factor in float32, for long memories and late steps.
 
-    The state is that after t - 1 gradients of 1, so that the direction is r_t alone. Six roundings
-    of 6e-8 and float32's functions make up to 1e-6; the paper's formula is off by up to 14 times.
+    The state is that after t - 1 gradients of 1, so that the direction is r_t alone. Measured: 3e-7,
+    a few roundings of 6e-8; the formula of the paper is off by up to 14 times.
     """
     t = np.unique(np.concatenate([np.arange(1, 40), np.geomspace(40, 1e5, 80).astype(int)]))
     for b2 in (0.9, 0.99, 0.999, 0.9999, 0.99999):
@@ -336,7 +336,7 @@ def check_rectifier(library: Any) -> None:
         moments = (jnp.asarray(-np.expm1((t - 1) * np.log(b)), jnp.float32) for b in (0.9, b2))
         found = jax.jit(jax.vmap(direction))(jnp.asarray(t - 1, jnp.int32), *moments)
         expected = [exact_rectifier(b2, int(step)) for step in t]
-        np.testing.assert_allclose(found, expected, rtol=2e-6, err_msg=f"b2={b2}")
+        np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=f"b2={b2}")
 
 
 def test_radams_rectifier_in_float32():
