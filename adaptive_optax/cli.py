@@ -1,0 +1,135 @@
+"""The command `adaptive-optax`: a thin dispatcher; what a sub-command needs is imported with it."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+EXTRA = 'pip install "adaptive-optax[compare]"'
+EXAMPLES = """examples:
+  adaptive-optax compare
+      all optimizers on digits, rates searched: under 3 minutes on 2 cores
+  adaptive-optax compare --optimizers "adam,radam,lookahead(radam)" --seeds 5
+  adaptive-optax compare --optimizers sgd,adagrad,rmsprop,adam --learning-rate 0.001
+      the classical comparison at one fixed rate
+  adaptive-optax compare --optimizers adam,lion --learning-rate step
+      a schedule over searched rates; 0.01:step fixes the rate at its start
+  adaptive-optax compare --task regression --optimizers sgd --learning-rate 0.01
+  adaptive-optax compare --task cifar10 --data-dir ~/data/cifar-10-batches-py --epochs 20
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a sub-command.
+
+    Args:
+      argv: the words after the command's name; None takes the process's own.
+
+    Returns:
+      The exit code: 0, 2 for what the user can set right, 130 after Ctrl-C.
+    """
+    try:
+        options = _parser().parse_args(argv)
+    except SystemExit as end:  # argparse has said why
+        return int(end.code or 0)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        print("interrupted before anything was finished.", file=sys.stderr)
+        return 130
+    except _Missing as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+class _Missing(Exception):
+    """An optional package that is not installed."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(
+        "adaptive-optax",
+        description="Adaptive-learning-rate optimizers for JAX.",
+        epilog=EXAMPLES,
+        formatter_class=formatter,
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_compare(commands, formatter)
+    return parser
+
+
+def _add_compare(commands, formatter: type) -> None:
+    help_text = "train one model with several optimizers and say which to take"
+    compare = commands.add_parser(
+        "compare", help=help_text, description=help_text, epilog=EXAMPLES, formatter_class=formatter
+    )
+    add = compare.add_argument
+    add("--task", default="digits", help="digits (default), cifar10 or regression")
+    add("--optimizers", metavar="A,B", help="names with commas between; all by default")
+    add(
+        "--learning-rate",
+        metavar="X",
+        help="a rate for all, a schedule (exponential, step), or "
+        "both (0.01:step); searched by default",
+    )
+    add("--seeds", type=int, metavar="N", help="runs a learning rate (digits: 3)")
+    add("--epochs", type=int, metavar="N", help="passes over the data (digits: 12)")
+    add("--grid", type=int, default=3, metavar="N", help="learning rates at a time (default 3)")
+    add("--data-dir", metavar="DIR", help="where the files of cifar10 are")
+    add(
+        "--out",
+        default="adaptive_optax_compare",
+        metavar="DIR",
+        help="for results and pictures (default %(default)s)",
+    )
+    compare.set_defaults(run=_compare)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    _need(rich="rich", matplotlib="matplotlib")
+    if options.task == "digits":
+        _need(sklearn="scikit-learn")
+    from rich.console import Console
+
+    from adaptive_optax import comparison
+    from adaptive_optax.comparison import report
+    from adaptive_optax.comparison.progress import Bar, Lines
+
+    console = Console()
+    progress: Lines = Bar(console) if console.is_terminal else Lines(_write)
+    try:
+        found = comparison.compare(
+            options.task,
+            options.optimizers,
+            seeds=options.seeds,
+            epochs=options.epochs,
+            grid=options.grid,
+            learning_rate=options.learning_rate,
+            data_dir=options.data_dir,
+            out=options.out,
+            progress=progress,
+        )
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    report.show(found, console)
+    print(f"{found.seconds:.0f} s; results and pictures are in {options.out}")
+    return 130 if found.interrupted else 0
+
+
+def _need(**packages: str) -> None:
+    """Each module (keyword) imports; else says which package (value) to install, and how."""
+    for module, package in packages.items():
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise _Missing(f"compare: {package} is missing; install it with: {EXTRA}") from error
+
+
+def _write(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""PNG curves: losses, metric and learning rate over the run, a panel a family of optimizers.
+
+Few optimizers share one panel. Many get small multiples: in each panel one family stands out, its
+plain form solid and its wrapped ones dashed, before all others in grey. Colours are those of Okabe
+and Ito, which most colour-blind people tell apart.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from adaptive_optax.comparison.names import family
+from adaptive_optax.comparison.results import Comparison, Row
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
+TOGETHER = len(COLOURS)  # as many lines go in one panel
+
+
+def draw(found: Comparison, out: Path) -> list[Path]:
+    """Writes the pictures to a folder that exists; none where no optimizer was finished."""
+    if not found.rows:
+        return []
+    metric = found.config["metric"]
+    word = metric.replace(" ", "_")
+    curves = {
+        "loss": ("training loss, mean of each epoch", _of("train_loss"), True),
+        "validation_loss": ("validation loss", _of("validation_loss"), True),
+        word: (
+            f"validation {metric}",
+            _of("validation_metric"),
+            not found.config["larger_is_better"],
+        ),
+        "learning_rate": ("learning rate", _rates, True),
+    }
+    written = []
+    for name, (title, values, logarithmic) in curves.items():
+        figure = _figure(found, title, values, logarithmic)
+        written.append(out / f"{name}.png")
+        figure.savefig(written[-1], dpi=110)
+    return written
+
+
+def _figure(found: Comparison, title: str, values: Any, logarithmic: bool) -> Figure:
+    groups = _groups(found.rows)
+    columns = min(len(groups), 4)
+    lines = -(-len(groups) // columns)
+    size = (9, 5.4) if len(groups) == 1 else (3.1 * columns, 2.5 * lines + 0.6)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, (heading, rows) in zip(panels, groups.items(), strict=False):
+        for row in found.rows if len(groups) > 1 else []:
+            x, y = values(found, row)
+            panel.plot(x, _mean(y), color="0.85", linewidth=0.7, zorder=1)
+        for row, colour in zip(rows, COLOURS, strict=False):
+            x, y = values(found, row)
+            _line(panel, x, y, row, colour)
+        if logarithmic:
+            panel.set_yscale("log")
+        panel.set_title(heading, fontsize=10, loc="left")
+        panel.grid(True, color="0.93", linewidth=0.6)
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.legend(fontsize=7 if len(groups) > 1 else 9, frameon=False)
+    for panel in panels[len(groups) :]:
+        panel.set_visible(False)
+    figure.suptitle(f"{found.config['task']}: {title}", fontsize=12)
+    figure.supxlabel("step", fontsize=10)
+    _limits(found, panels[: len(groups)], values, logarithmic)
+    return figure
+
+
+def _line(panel: Axes, x: np.ndarray, y: np.ndarray, row: Row, colour: str) -> None:
+    """The mean over seeds, and between their least and largest a band."""
+    style = "--" if "(" in row.name else "-"
+    label = f"{row.name}, {row.learning_rate:g}"
+    panel.plot(x, _mean(y), color=colour, linestyle=style, linewidth=1.6, label=label, zorder=3)
+    if len(y) > 1:
+        panel.fill_between(x, y.min(0), y.max(0), color=colour, alpha=0.15, linewidth=0, zorder=2)
+
+
+def _limits(found: Comparison, panels: Any, values: Any, logarithmic: bool) -> None:
+    """A common frame of what is finite; outliers of the first epochs leave it."""
+    all_values = np.concatenate([_mean(values(found, row)[1]) for row in found.rows])
+    all_values = all_values[np.isfinite(all_values)]
+    if logarithmic:
+        all_values = all_values[all_values > 0]
+    if not len(all_values):
+        return
+    low, high = np.min(all_values), np.quantile(all_values, 0.99)
+    if logarithmic:
+        low, high = low / 1.3, max(high, low) * 1.3
+    else:
+        room = 0.04 * max(high - low, 1e-6)
+        low, high = low - room, np.max(all_values) + room
+    for panel in panels:
+        panel.set_ylim(low, high)
+
+
+def _groups(rows: list[Row]) -> dict[str, list[Row]]:
+    """One group of few rows, or a group a family, in the order of the table."""
+    if len(rows) <= TOGETHER:
+        return {"": rows}
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(family(row.name), []).append(row)
+    return {name: sorted(group, key=lambda row: len(row.name)) for name, group in groups.items()}
+
+
+def _of(what: str) -> Any:
+    """Steps, and values (seeds, epochs), of a history."""
+
+    def values(found, row):
+        y = np.array([getattr(run, what) for run in row.chosen], float)
+        each = found.config["steps"] / found.config["epochs"]
+        first = 1 if what == "train_loss" else 0
+        return each * (first + np.arange(y.shape[1])), y
+
+    return values
+
+
+def _rates(found: Comparison, row: Row) -> tuple[np.ndarray, np.ndarray]:
+    return np.arange(len(row.rates_applied)), np.array([row.rates_applied], float)
+
+
+def _mean(y: np.ndarray) -> np.ndarray:
+    return np.mean(y, axis=0)

@@ -1,0 +1,249 @@
+"""`compare`: one task, several optimizers, one protocol.
+
+Each optimizer gets a grid of learning rates around its centre, widened while the best rate lies at
+an edge; each rate the same number of steps at the same seeds. The validation split chooses the rate
+and only then, after all training, the test split is read, once an optimizer.
+"""
+
+import contextlib
+import platform
+import time
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from adaptive_optax.comparison import files, names, rates, results, statistics, tasks
+from adaptive_optax.comparison.progress import Silent
+from adaptive_optax.comparison.task import Task
+from adaptive_optax.comparison.training import Trained, Trainer, chunked
+from adaptive_optax.core.checks import check_positive, check_steps
+
+OWN_CENTRE = 1e-3  # for a constructor that came without one
+
+
+def compare(
+    task: str | Task = "digits",
+    optimizers: str | Iterable[str] | Mapping[str, Any] | None = None,
+    *,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    grid: int = 3,
+    learning_rate: float | str | None = None,
+    data_dir: str | Path | None = None,
+    out: str | Path | None = None,
+    progress: Any = None,
+) -> results.Comparison:
+    """Trains one model with several optimizers and says which to take.
+
+    Args:
+      task: "digits", "regression", "cifar10", or a `Task` of your own.
+      optimizers: names such as "adam" or "lookahead(adam)", in a list or with commas between; or
+        a dict from a name to a constructor of your own, `make(learning_rate)`, or to a pair of it
+        and the centre of its grid (0.001 by default). The learning rate comes as a traced scalar
+        or a schedule. None takes all the subject's optimizers, and Lookahead over each.
+      seeds: runs a learning rate, at least 1; the task's number by default.
+      epochs: passes over the training examples, at least 1; the task's number by default.
+      grid: learning rates at a time, half a decade apart, at least 1.
+      learning_rate: a number, for all optimizers, in place of the grid; "exponential" or "step",
+        a schedule over the grid's rates; or both, "0.01:step".
+      data_dir: where "cifar10" finds its files.
+      out: folder for results.json, results.csv and pictures; None writes nothing.
+      progress: told what happens, as `comparison.progress.Silent`, which is the default.
+
+    Returns:
+      The rows, best first. Ctrl-C ends training and keeps the optimizers that are finished;
+      `interrupted` tells of it.
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range, or an unknown name.
+      OSError: where `out` cannot be written to; before training.
+
+    >>> import jax.numpy as jnp, numpy as np, optax
+    >>> from adaptive_optax.comparison import Split, Task, compare
+    >>> x = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
+    >>> parts = [Split(x[k::3], 2 * x[k::3]) for k in range(3)]
+    >>> squared = lambda outputs, targets: jnp.square(outputs - targets)[:, 0]
+    >>> line = Task("line", lambda seed: jnp.zeros((1, 1)), lambda w, x: x @ w, squared, squared,
+    ...             *parts, batch_size=5, metric_name="squared error", larger_is_better=False)
+    >>> found = compare(line, {"mine": (optax.sgd, 0.3), "still": (lambda rate: optax.sgd(0.0), 1)})
+    >>> [row.name for row in found.rows]
+    ['mine', 'still']
+    """
+    began = time.perf_counter()
+    check_steps("compare", grid=grid)
+    fixed, schedule = rates.parse(learning_rate)
+    entries = _entries(optimizers)
+    if out is not None:
+        files.check_writable(Path(out))
+    chosen = task if isinstance(task, Task) else tasks.load(task, data_dir)
+    seed_list = list(range(chosen.seeds if seeds is None else _checked("seeds", seeds)))
+    length = chosen.epochs if epochs is None else _checked("epochs", epochs)
+    points = 1 if fixed is not None else grid
+    progress = progress or Silent()
+    rows: list[results.Row] = []
+    interrupted = False
+    with _precision(chosen), progress:
+        try:
+            trainer = Trainer(chosen, seed_list, length, points)
+            progress.begin([entry.name for entry in entries], length)
+            for entry in entries:
+                centre = fixed or chosen.centres.get(entry.name, entry.centre)
+                rows.append(_row(trainer, entry, centre, schedule, progress))
+                progress.finished(rows[-1])
+        except KeyboardInterrupt:
+            interrupted = True
+        if rows:
+            _read_test(trainer, rows)
+    config = _config(chosen, seed_list, length, points, fixed, schedule, [e.name for e in entries])
+    found = results.Comparison(
+        results.ranked(rows, chosen.larger_is_better), config, _versions(), interrupted=interrupted
+    )
+    found.seconds = time.perf_counter() - began
+    if out is not None:
+        found.save(out)
+    return found
+
+
+def _row(trainer: Trainer, entry: names.Entry, centre: float, schedule: str, progress: Any):
+    """Searches the learning rate of one optimizer."""
+    task, passes = trainer.task, list[Trained]()
+    progress.optimizer(entry.name)
+
+    def make(rate):
+        return entry.make(rates.scheduled(rate, schedule, trainer.steps))
+
+    def evaluate(some):
+        try:
+            trained = trainer.train(make, some, progress.epoch)
+        except Exception as error:
+            error.add_note(f"compare: while training with {entry.name!r}.")
+            raise
+        passes.append(trained)
+        return [
+            rates.score(
+                trained.validation_metric[k, :, -1],
+                trained.validation_loss[k, :, -1],
+                [run.diverged for run in _runs(trainer, trained, k)],
+                task.larger_is_better,
+            )
+            for k in range(len(some))
+        ]
+
+    best, widened = rates.search(centre, trainer.points, evaluate)
+    lanes = sum(len(p.rates) for p in passes) * len(trainer.seeds) * trainer.steps
+    winner = next(p for p in passes if best in p.rates)
+    at = winner.rates.index(best)
+    return results.Row(
+        name=entry.name,
+        learning_rate=best,
+        rates_applied=_applied(best, schedule, trainer.steps),
+        runs=[run for p in passes for k in range(len(p.rates)) for run in _runs(trainer, p, k)],
+        widened=widened,
+        milliseconds_per_step=1e3 * sum(p.run_seconds for p in passes) / lanes,
+        compile_seconds=sum(p.compile_seconds for p in passes),
+        state_bytes=winner.state_bytes,
+        params=jax.tree.map(lambda x: x[:, at : at + 1], winner.params),
+    )
+
+
+def _runs(trainer: Trainer, trained: Trained, k: int) -> list[results.Run]:
+    """The runs at the k-th rate, one a seed."""
+    task, runs = trainer.task, []
+    for s, seed in enumerate(trainer.seeds):
+        train, loss, metric = (
+            values[k, s].tolist()
+            for values in (trained.train_loss, trained.validation_loss, trained.validation_metric)
+        )
+        reached = statistics.steps_to_target(
+            metric, task.target, task.larger_is_better, task.steps_per_epoch
+        )
+        lost = statistics.diverged(train, loss)
+        runs.append(results.Run(trained.rates[k], seed, train, loss, metric, lost, reached))
+    return runs
+
+
+def _read_test(trainer: Trainer, rows: list[results.Row]) -> None:
+    """The one place that reads the test split."""
+    chunks = chunked(trainer.task.test)
+    for row in rows:
+        row.test_metric = trainer.evaluate(row.params, chunks)[1][:, 0].tolist()
+
+
+def _entries(optimizers: Any) -> list[names.Entry]:
+    """What to compare, each name once."""
+    if optimizers is None:
+        optimizers = names.DEFAULT
+    if isinstance(optimizers, Mapping):
+        return [_own(name, value) for name, value in optimizers.items()]
+    if isinstance(optimizers, str):
+        optimizers = names.split(optimizers)
+    entries = {entry.name: entry for entry in map(names.parse, optimizers)}
+    if not entries:
+        raise ValueError("compare(optimizers=[]): give at least one optimizer, such as 'adam'.")
+    return list(entries.values())
+
+
+def _own(name: str, value: Any) -> names.Entry:
+    make, centre = value if isinstance(value, tuple) else (value, OWN_CENTRE)
+    if not callable(make):
+        raise TypeError(
+            f"compare(optimizers={{{name!r}: {make!r}}}): the value must be a constructor, "
+            f"learning_rate -> optax transformation, such as optax.adam."
+        )
+    check_positive("compare", **{f"centre of {name!r}": centre})
+    return names.Entry(name, make, float(centre))
+
+
+def _checked(name: str, value: int) -> int:
+    check_steps("compare", **{name: value})
+    return value
+
+
+def _applied(rate: float, schedule: str, steps: int) -> list[float]:
+    value = rates.scheduled(rate, schedule, steps)
+    if not callable(value):
+        return [rate] * steps
+    return np.asarray(jax.vmap(value)(jnp.arange(steps))).tolist()
+
+
+def _precision(task: Task) -> Any:
+    return jax.enable_x64(True) if task.float64 else contextlib.nullcontext()
+
+
+def _config(task, seeds, epochs, points, fixed, schedule, asked) -> dict[str, Any]:
+    return {
+        "task": task.name,
+        "optimizers": asked,
+        "metric": task.metric_name,
+        "larger_is_better": task.larger_is_better,
+        "target": task.target,
+        "examples": {
+            "train": task.train.size,
+            "validation": task.validation.size,
+            "test": task.test.size,
+        },
+        "batch_size": task.batch,
+        "epochs": epochs,
+        "steps": epochs * task.steps_per_epoch,
+        "seeds": seeds,
+        "grid": points,
+        "widenings_at_most": rates.WIDENINGS,
+        "learning_rate": fixed,
+        "schedule": schedule,
+        "list_losses_every": task.list_losses_every,
+        "device": str(jax.devices()[0].device_kind),
+    }
+
+
+def _versions() -> dict[str, str]:
+    packages = ("adaptive-optax", "jax", "optax", "flax", "numpy")
+    found = {"python": platform.python_version()}
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found

@@ -1,0 +1,112 @@
+"""The table, and the one sentence that says which optimizer to take."""
+
+import math
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from adaptive_optax.comparison.results import Comparison, Row
+from adaptive_optax.comparison.statistics import mean, spread
+
+WIDE = 100  # columns of a terminal from which on the table has all of its own
+
+
+def show(found: Comparison, console: Any = None) -> None:
+    """Prints table, listed losses and sentence."""
+    console = console or Console()
+    if not console.is_terminal and console.width < WIDE:
+        console = Console(file=console.file, width=WIDE + 20)
+    if found.rows:
+        console.print(table(found, console.width))
+    for line in listed_losses(found):
+        console.print(line, highlight=False)
+    console.print(sentence(found), highlight=False, markup=False)
+
+
+def table(found: Comparison, width: int = WIDE) -> Table:
+    """The rows, best first; "=" marks those tied with the first."""
+    config, ties = found.config, found.ties()
+    runs = f"{config['steps']} steps a run, {len(config['seeds'])} seeds, batch"
+    made = Table(
+        title=f"{config['task']}: {runs} of {config['batch_size']}, {config['schedule']} rate",
+        caption="= tied with the first" if ties else None,
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
+    made.add_column("optimizer", no_wrap=True)
+    columns = ["rate", f"test {config['metric']}", "train loss", "valid. loss", "steps to target"]
+    more = ["ms a step", "compile s", "state KiB"] if width >= WIDE else ["ms a step"]
+    for title in [*columns, *more, "diverged"]:
+        made.add_column(title, justify="right", no_wrap=title.startswith("test"))
+    for row in found.rows:
+        mark = " =" if row.name in ties else ""
+        cells = [f"{row.learning_rate:g}", score(found, row), *_losses(row), _steps(row)]
+        cells.append(f"{row.milliseconds_per_step:.2f}")
+        if width >= WIDE:
+            cells += [f"{row.compile_seconds:.1f}", f"{row.state_bytes / 1024:.0f}"]
+        made.add_row(row.name + mark, *cells, f"{row.divergences}/{len(row.runs)}")
+    return made
+
+
+def sentence(found: Comparison) -> str:
+    """Which optimizer to take, and whether that is more than luck."""
+    if not found.rows:
+        return "No optimizer was finished; nothing to tell."
+    best, ties = found.rows[0], found.ties()
+    metric = found.config["metric"]
+    if not math.isfinite(mean(best.test_metric)):
+        return "No optimizer trained: every run ended in numbers that are not finite."
+    take = f"Take {best.name} at {best.learning_rate:g} (test {metric} {score(found, best)})"
+    seeds = len(found.config["seeds"])
+    if len(found.rows) == 1:
+        return f"{take}; it was alone."
+    if seeds == 1:
+        return f"{take}; with one seed, nothing tells its lead from luck: give more seeds."
+    if not ties:
+        return f"{take}; it beats all others, paired over {seeds} shared seeds."
+    names = ", ".join(ties[:4]) + (f" and {len(ties) - 4} more" if len(ties) > 4 else "")
+    level = [best, *(found[name] for name in ties)]
+    light = min(level, key=lambda row: row.state_bytes)
+    thrift = f"; of these {light.name} needs the least memory" if light is not best else ""
+    return f"{take}, but it is a tie with {names}, paired over {seeds} shared seeds{thrift}."
+
+
+def listed_losses(found: Comparison) -> list[str]:
+    """Training losses of the first seed, every so many epochs, where the task lists them."""
+    every = found.config["list_losses_every"]
+    if not every:
+        return []
+    lines = []
+    for row in found.rows:
+        lines.append(f"training loss of {row.name} at {row.learning_rate:g}:")
+        losses = row.chosen[0].train_loss
+        lines += [f"  epoch {epoch:4}  {losses[epoch]!r}" for epoch in range(0, len(losses), every)]
+    return lines
+
+
+def score(found: Comparison, row: Row) -> str:
+    """Mean and spread over seeds of the test metric; an accuracy in percent."""
+    middle, around = mean(row.test_metric), spread(row.test_metric)
+    if not math.isfinite(middle):
+        return "not finite"
+    percent = found.config["metric"] == "accuracy"
+    if percent:
+        text = f"{100 * middle:.1f}"
+        more = f" ± {100 * around:.1f}" if math.isfinite(around) else ""
+        return f"{text}{more} %"
+    return f"{middle:.4g}" + (f" ± {around:.1g}" if math.isfinite(around) else "")
+
+
+def _losses(row: Row) -> list[str]:
+    return [f"{mean(row.final(what)):.3g}" for what in ("train_loss", "validation_loss")]
+
+
+def _steps(row: Row) -> str:
+    """Mean over the seeds that got there, and how many where not all did."""
+    reached, seeds = row.reached, len(row.chosen)
+    if not reached:
+        return "-"
+    return f"{mean(reached):.0f}" + (f" ({len(reached)}/{seeds})" if len(reached) < seeds else "")
