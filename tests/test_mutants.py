@@ -1,0 +1,21 @@
+"""The mutation gate: every known wrong variant is caught, and the library itself passes."""
+
+import numpy as np
+import pytest
+from mutants import CHECKS, MUTANTS, altered
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_an_unaltered_copy_passes(check):
+    with altered() as library:
+        CHECKS[check](library)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.file}: {m.fault}")
+def test_mutant_is_caught(mutant):
+    with (
+        altered(mutant.file, mutant.old, mutant.new) as library,
+        np.errstate(all="ignore"),
+        pytest.raises(AssertionError),
+    ):
+        CHECKS[mutant.check](library)
