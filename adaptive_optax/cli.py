@@ -35,14 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except KeyboardInterrupt:
-        print("interrupted before anything was finished.", file=sys.stderr)
+        print("interrupted.", file=sys.stderr)
         return 130
-    except _Missing as error:
+    except _MissingError as error:
         print(error, file=sys.stderr)
         return 2
 
 
-class _Missing(Exception):
+class _MissingError(Exception):
     """An optional package that is not installed."""
 
 
@@ -74,7 +74,7 @@ def _add_compare(commands, formatter: type) -> None:
         "both (0.01:step); searched by default",
     )
     add("--seeds", type=int, metavar="N", help="runs a learning rate (digits: 3)")
-    add("--epochs", type=int, metavar="N", help="passes over the data (digits: 12)")
+    add("--epochs", type=int, metavar="N", help="passes over the data (digits: 15)")
     add("--grid", type=int, default=3, metavar="N", help="learning rates at a time (default 3)")
     add("--data-dir", metavar="DIR", help="where the files of cifar10 are")
     add(
@@ -124,7 +124,9 @@ def _need(**packages: str) -> None:
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise _Missing(f"compare: {package} is missing; install it with: {EXTRA}") from error
+            raise _MissingError(
+                f"compare: {package} is missing; install it with: {EXTRA}"
+            ) from error
 
 
 def _write(text: str) -> None:

@@ -33,7 +33,7 @@ def write(found: Comparison, out: Path) -> list[Path]:
     """Writes both files to a folder, which is made where it is missing."""
     out.mkdir(parents=True, exist_ok=True)
     document, table = out / "results.json", out / "results.csv"
-    text = json.dumps(_strict(as_json(found)), indent=1, allow_nan=False)
+    text = json.dumps(_strict(as_json(found)), allow_nan=False)
     document.write_text(text + "\n", encoding="utf-8")
     lines = [summary(found, row) for row in found.rows]
     with table.open("w", newline="", encoding="utf-8") as file:
@@ -50,10 +50,11 @@ def as_json(found: Comparison) -> dict[str, Any]:
         "versions": found.versions,
         "seconds": found.seconds,
         "interrupted": found.interrupted,
+        "margin": found.margin,
         "optimizers": [
             summary(found, row)
             | {
-                "schedule_of_rates": row.rates_applied,
+                "rates_applied": row.rates_applied,
                 "test_metric": row.test_metric,
                 "runs": [asdict(run) for run in row.runs],
             }

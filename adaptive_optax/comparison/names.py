@@ -6,11 +6,11 @@ A wrapper of one inner optimizer has no joint. To add one of several, such as a 
 with "+", add its row to WRAPPERS: the parser splits at the joint outside of parentheses.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import adaptive_optax as ao
-from adaptive_optax.core.checks import suggestion
+from adaptive_optax.core.checks import check_positive, suggestion
 
 MakeTx = Callable[[Any], Any]  # learning rate (traced), or a schedule -> transformation
 
@@ -54,6 +54,31 @@ OPTIMIZERS: dict[str, Optimizer] = {
 WRAPPERS: dict[str, Wrapper] = {"lookahead": Wrapper(lambda inner: ao.lookahead(*inner), None)}
 
 DEFAULT = (*OPTIMIZERS, *(f"lookahead({name})" for name in OPTIMIZERS))
+
+
+OWN_CENTRE = 1e-3  # for a constructor that comes without one
+
+
+def entries(optimizers: str | Iterable[str] | Mapping[str, Any] | None) -> list[Entry]:
+    """What to compare, each name once; None is all of DEFAULT.
+
+    Args:
+      optimizers: expressions, in one text with commas or several; or a dict from a name to a
+        constructor, or to a pair of it and its centre.
+
+    Raises:
+      TypeError, ValueError: for a name that is not known, a value of the wrong kind, or nothing.
+    """
+    if optimizers is None:
+        optimizers = DEFAULT
+    if isinstance(optimizers, Mapping):
+        found = {name: _own(name, value) for name, value in optimizers.items()}
+    else:
+        texts = split(optimizers) if isinstance(optimizers, str) else optimizers
+        found = {entry.name: entry for entry in map(parse, texts)}
+    if not found:
+        raise ValueError("compare(optimizers=[]): give at least one optimizer, such as 'adam'.")
+    return list(found.values())
 
 
 def parse(text: str) -> Entry:
@@ -110,6 +135,22 @@ def family(name: str) -> str:
     'adam'
     """
     return name.rpartition("(")[2].rstrip(")")
+
+
+def centre(entry: Entry, centres: Mapping[str, float]) -> float:
+    """Where its grid starts: the task's word on its name or on its family, or its own."""
+    return centres.get(entry.name, centres.get(family(entry.name), entry.centre))
+
+
+def _own(name: str, value: Any) -> Entry:
+    make, centre = value if isinstance(value, tuple) else (value, OWN_CENTRE)
+    if not callable(make):
+        raise TypeError(
+            f"compare(optimizers={{{name!r}: {make!r}}}): the value must be a constructor, "
+            f"learning_rate -> optax transformation, such as optax.adam."
+        )
+    check_positive("compare", **{f"centre of {name!r}": centre})
+    return Entry(name, make, float(centre))
 
 
 def _unknown(word: str, bracket: str) -> str:

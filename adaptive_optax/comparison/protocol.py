@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
-from adaptive_optax.comparison import files, names, rates, results, statistics, tasks
+from adaptive_optax.comparison import files, names, rates, results, tasks
+from adaptive_optax.comparison.evaluation import chunked
 from adaptive_optax.comparison.progress import Silent
+from adaptive_optax.comparison.search import search
 from adaptive_optax.comparison.task import Task
-from adaptive_optax.comparison.training import Trained, Trainer, chunked
-from adaptive_optax.core.checks import check_positive, check_steps
-
-OWN_CENTRE = 1e-3  # for a constructor that came without one
+from adaptive_optax.comparison.training import Trainer
+from adaptive_optax.core.checks import check_steps
 
 
 def compare(
@@ -77,12 +75,13 @@ def compare(
     began = time.perf_counter()
     check_steps("compare", grid=grid)
     fixed, schedule = rates.parse(learning_rate)
-    entries = _entries(optimizers)
+    entries = names.entries(optimizers)
     if out is not None:
         files.check_writable(Path(out))
     chosen = task if isinstance(task, Task) else tasks.load(task, data_dir)
     seed_list = list(range(chosen.seeds if seeds is None else _checked("seeds", seeds)))
     length = chosen.epochs if epochs is None else _checked("epochs", epochs)
+    centres = {} if isinstance(optimizers, Mapping) else chosen.centres
     points = 1 if fixed is not None else grid
     progress = progress or Silent()
     rows: list[results.Row] = []
@@ -92,8 +91,8 @@ def compare(
             trainer = Trainer(chosen, seed_list, length, points)
             progress.begin([entry.name for entry in entries], length)
             for entry in entries:
-                centre = fixed or chosen.centres.get(entry.name, entry.centre)
-                rows.append(_row(trainer, entry, centre, schedule, progress))
+                centre = fixed or names.centre(entry, centres)
+                rows.append(search(trainer, entry, centre, schedule, progress))
                 progress.finished(rows[-1])
         except KeyboardInterrupt:
             interrupted = True
@@ -109,64 +108,6 @@ def compare(
     return found
 
 
-def _row(trainer: Trainer, entry: names.Entry, centre: float, schedule: str, progress: Any):
-    """Searches the learning rate of one optimizer."""
-    task, passes = trainer.task, list[Trained]()
-    progress.optimizer(entry.name)
-
-    def make(rate):
-        return entry.make(rates.scheduled(rate, schedule, trainer.steps))
-
-    def evaluate(some):
-        try:
-            trained = trainer.train(make, some, progress.epoch)
-        except Exception as error:
-            error.add_note(f"compare: while training with {entry.name!r}.")
-            raise
-        passes.append(trained)
-        return [
-            rates.score(
-                trained.validation_metric[k, :, -1],
-                trained.validation_loss[k, :, -1],
-                [run.diverged for run in _runs(trainer, trained, k)],
-                task.larger_is_better,
-            )
-            for k in range(len(some))
-        ]
-
-    best, widened = rates.search(centre, trainer.points, evaluate)
-    lanes = sum(len(p.rates) for p in passes) * len(trainer.seeds) * trainer.steps
-    winner = next(p for p in passes if best in p.rates)
-    at = winner.rates.index(best)
-    return results.Row(
-        name=entry.name,
-        learning_rate=best,
-        rates_applied=_applied(best, schedule, trainer.steps),
-        runs=[run for p in passes for k in range(len(p.rates)) for run in _runs(trainer, p, k)],
-        widened=widened,
-        milliseconds_per_step=1e3 * sum(p.run_seconds for p in passes) / lanes,
-        compile_seconds=sum(p.compile_seconds for p in passes),
-        state_bytes=winner.state_bytes,
-        params=jax.tree.map(lambda x: x[:, at : at + 1], winner.params),
-    )
-
-
-def _runs(trainer: Trainer, trained: Trained, k: int) -> list[results.Run]:
-    """The runs at the k-th rate, one a seed."""
-    task, runs = trainer.task, []
-    for s, seed in enumerate(trainer.seeds):
-        train, loss, metric = (
-            values[k, s].tolist()
-            for values in (trained.train_loss, trained.validation_loss, trained.validation_metric)
-        )
-        reached = statistics.steps_to_target(
-            metric, task.target, task.larger_is_better, task.steps_per_epoch
-        )
-        lost = statistics.diverged(train, loss)
-        runs.append(results.Run(trained.rates[k], seed, train, loss, metric, lost, reached))
-    return runs
-
-
 def _read_test(trainer: Trainer, rows: list[results.Row]) -> None:
     """The one place that reads the test split."""
     chunks = chunked(trainer.task.test)
@@ -174,41 +115,9 @@ def _read_test(trainer: Trainer, rows: list[results.Row]) -> None:
         row.test_metric = trainer.evaluate(row.params, chunks)[1][:, 0].tolist()
 
 
-def _entries(optimizers: Any) -> list[names.Entry]:
-    """What to compare, each name once."""
-    if optimizers is None:
-        optimizers = names.DEFAULT
-    if isinstance(optimizers, Mapping):
-        return [_own(name, value) for name, value in optimizers.items()]
-    if isinstance(optimizers, str):
-        optimizers = names.split(optimizers)
-    entries = {entry.name: entry for entry in map(names.parse, optimizers)}
-    if not entries:
-        raise ValueError("compare(optimizers=[]): give at least one optimizer, such as 'adam'.")
-    return list(entries.values())
-
-
-def _own(name: str, value: Any) -> names.Entry:
-    make, centre = value if isinstance(value, tuple) else (value, OWN_CENTRE)
-    if not callable(make):
-        raise TypeError(
-            f"compare(optimizers={{{name!r}: {make!r}}}): the value must be a constructor, "
-            f"learning_rate -> optax transformation, such as optax.adam."
-        )
-    check_positive("compare", **{f"centre of {name!r}": centre})
-    return names.Entry(name, make, float(centre))
-
-
 def _checked(name: str, value: int) -> int:
     check_steps("compare", **{name: value})
     return value
-
-
-def _applied(rate: float, schedule: str, steps: int) -> list[float]:
-    value = rates.scheduled(rate, schedule, steps)
-    if not callable(value):
-        return [rate] * steps
-    return np.asarray(jax.vmap(value)(jnp.arange(steps))).tolist()
 
 
 def _precision(task: Task) -> Any:

@@ -1,7 +1,7 @@
 """Learning rates: the grid of an optimizer, its widening, the choice, and schedules over it."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +9,6 @@ import numpy as np
 from adaptive_optax.core.checks import check_choice, check_positive
 from adaptive_optax.learning_rate import schedules
 
-STRIDE = math.sqrt(10)  # half a decade from one rate to the next
 WIDENINGS = 3  # at most so often is a grid widened
 SCHEDULES = ("constant", "exponential", "step")
 
@@ -22,14 +21,13 @@ class Score(NamedTuple):
     loss: float  # mean over seeds, negated
 
 
-def grid(centre: float, points: int) -> list[float]:
-    """Learning rates half a decade apart around the centre; one more below where even.
+def grid(centre: float, indices: Iterable[int]) -> list[float]:
+    """Learning rates half a decade apart, counted from the centre.
 
-    >>> grid(1e-3, 3)
-    [0.000316, 0.001, 0.00316]
+    >>> grid(1e-3, (-1, 0, 1, 2))
+    [0.000316, 0.001, 0.00316, 0.01]
     """
-    first = -(points // 2)
-    return [_tidy(centre * STRIDE**k) for k in range(first, first + points)]
+    return [float(f"{centre * 10 ** (k / 2):.3g}") for k in indices]
 
 
 def search(
@@ -45,19 +43,16 @@ def search(
     Returns:
       The rate, and how often the grid was widened (at most WIDENINGS times).
     """
-    rates = grid(centre, points)
-    scores = dict(zip(rates, evaluate(rates), strict=True))
-    for widened in range(WIDENINGS + 1):
-        best = max(scores, key=lambda rate: scores[rate])
+    scores: dict[int, Score] = {}
+    first, widened = -(points // 2), 0
+    while True:
+        some = range(first, first + points)
+        scores.update(zip(some, evaluate(grid(centre, some)), strict=True))
+        best = max(scores, key=lambda k: scores[k])
         low, high = min(scores), max(scores)
         if points == 1 or low < best < high or widened == WIDENINGS:
-            break
-        if best == high:
-            more = [_tidy(high * STRIDE**k) for k in range(1, points + 1)]
-        else:
-            more = [_tidy(low / STRIDE**k) for k in range(1, points + 1)]
-        scores.update(zip(more, evaluate(more), strict=True))
-    return best, widened
+            return grid(centre, [best])[0], widened
+        first, widened = high + 1 if best == high else low - points, widened + 1
 
 
 def score(metrics: Any, losses: Any, diverged: Any, larger_is_better: bool) -> Score:
@@ -106,7 +101,3 @@ def scheduled(rate: Any, word: str, steps: int) -> Any:
     if word == "exponential":
         return schedules.exponential(rate, 0.01, every=steps)
     return schedules.step(rate, 0.1, every=steps / 3)
-
-
-def _tidy(rate: float) -> float:
-    return float(f"{rate:.3g}")

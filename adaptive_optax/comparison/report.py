@@ -71,7 +71,11 @@ def sentence(found: Comparison) -> str:
     level = [best, *(found[name] for name in ties)]
     light = min(level, key=lambda row: row.state_bytes)
     thrift = f"; of these {light.name} needs the least memory" if light is not best else ""
-    return f"{take}, but it is a tie with {names}, paired over {seeds} shared seeds{thrift}."
+    luck = _number(found, found.margin)
+    return (
+        f"{take}, but it is a tie with {names}: paired over {seeds} shared seeds, {luck} and less "
+        f"is luck{thrift}."
+    )
 
 
 def listed_losses(found: Comparison) -> list[str]:
@@ -92,12 +96,14 @@ def score(found: Comparison, row: Row) -> str:
     middle, around = mean(row.test_metric), spread(row.test_metric)
     if not math.isfinite(middle):
         return "not finite"
-    percent = found.config["metric"] == "accuracy"
-    if percent:
-        text = f"{100 * middle:.1f}"
-        more = f" ± {100 * around:.1f}" if math.isfinite(around) else ""
-        return f"{text}{more} %"
-    return f"{middle:.4g}" + (f" ± {around:.1g}" if math.isfinite(around) else "")
+    more = f" ± {_number(found, around)}" if math.isfinite(around) else ""
+    return _number(found, middle).removesuffix(" %" if more else "") + more
+
+
+def _number(found: Comparison, value: float) -> str:
+    if found.config["metric"] == "accuracy":
+        return f"{100 * value:.1f} %"
+    return f"{value:.3g}"
 
 
 def _losses(row: Row) -> list[str]:

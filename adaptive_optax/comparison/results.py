@@ -89,12 +89,21 @@ class Comparison:
         have = ", ".join(row.name for row in self.rows)
         raise KeyError(f"Comparison[{name!r}]: no such row; there are {have}.")
 
+    @property
+    def margin(self) -> float:
+        """How far two optimizers' mean test metrics may lie apart by luck alone."""
+        return statistics.margin(
+            [row.test_metric for row in self.rows if np.all(np.isfinite(row.test_metric))]
+        )
+
     def ties(self) -> list[str]:
         """The optimizers that cannot be told from the first one, best first."""
-        if not self.rows:
-            return []
-        best, *others = self.rows
-        return [r.name for r in others if statistics.tied(best.test_metric, r.test_metric)]
+        best, within = [statistics.mean(row.test_metric) for row in self.rows], self.margin
+        return [
+            row.name
+            for row, mean in zip(self.rows[1:], best[1:], strict=True)
+            if abs(mean - best[0]) <= within
+        ]
 
     def show(self) -> None:
         """Prints the table and what to take; needs rich."""

@@ -59,24 +59,29 @@ def steps_to_target(
     return None
 
 
-def tied(best: Sequence[float], other: Sequence[float]) -> bool:
-    """Whether two optimizers cannot be told apart by their metrics at the same seeds.
+def margin(metrics: Sequence[Sequence[float]]) -> float:
+    """How far two optimizers' means may lie apart by luck alone.
 
-    Paired: at one seed both had the same first parameters and batches, so what a seed does to both
-    cancels in their difference. They are tied where the 95 % t-interval of the mean difference
-    holds zero; one seed tells nothing, and all are tied.
+    Paired over shared seeds: at one seed all had the same first parameters and batches, so what a
+    seed does to all of them is taken out first. What is left over, pooled over optimizers, gives
+    the 95 % t-interval of the difference of two means; for two optimizers it is the paired t-test.
 
-    >>> tied([0.90, 0.95, 0.99], [0.89, 0.94, 0.98])
-    False
-    >>> tied([0.90, 0.95, 0.99], [0.91, 0.90, 0.99])
+    Args:
+      metrics: (optimizers, seeds), finite.
+
+    Returns:
+      The half-width of the interval; inf where there are fewer than two of either.
+
+    >>> margin([[0.90, 0.95, 0.99], [0.80, 0.85, 0.89]]) < 1e-9
     True
+    >>> margin([[0.9], [0.8]])
+    inf
     """
-    differences = np.asarray(best, float) - np.asarray(other, float)
-    if not np.all(np.isfinite(differences)):
-        return False
-    if len(differences) < 2:
-        return True
-    error = np.std(differences, ddof=1) / math.sqrt(len(differences))
-    quantile = stdtrit(len(differences) - 1, (1 + CONFIDENCE) / 2)
-    rounding = 1e-12 * np.max(np.abs(best))
-    return bool(abs(np.mean(differences)) <= quantile * error + rounding)
+    table = np.asarray(metrics, float)
+    count, seeds = table.shape if table.ndim == 2 else (0, 0)
+    freedom = (count - 1) * (seeds - 1)
+    if freedom < 1:
+        return math.inf
+    rest = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+    quantile = stdtrit(freedom, (1 + CONFIDENCE) / 2)
+    return float(quantile * math.sqrt(2 / seeds * np.sum(rest**2) / freedom))

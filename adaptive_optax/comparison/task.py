@@ -43,7 +43,8 @@ class Task:
       metric_name: a word, as reports and pictures show it.
       larger_is_better: whether the metric grows as the model improves.
       float64: whether to compute in float64; the process's own setting is left as it is.
-      centres: learning rates to start from, by optimizer's name, where this task differs.
+      centres: learning rates to start from, by optimizer's name or family, where this
+        task differs from the usual.
       list_losses_every: epochs from one listed training loss to the next; 0 lists none.
     """
 

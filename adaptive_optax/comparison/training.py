@@ -16,10 +16,10 @@ import numpy as np
 import optax
 
 import adaptive_optax as ao
-from adaptive_optax.comparison.task import Split, Task
+from adaptive_optax.comparison.evaluation import chunked, judge, wait
+from adaptive_optax.comparison.task import Task
 
 IN_FLIGHT = 16  # steps sent ahead to the device, at most: an interrupt need not wait for more
-CHUNK = 1000  # examples evaluated at a time
 _ORDER, _AUGMENT = 1, 2  # what a seed's random numbers are for
 
 
@@ -32,7 +32,14 @@ class Trained(NamedTuple):
     validation_metric: np.ndarray  # (..., epochs + 1)
     params: Any  # to evaluate with, at the end; leaves (seeds, rates, ...)
     run_seconds: float  # of all steps, evaluation and compilation apart
-    compile_seconds: float  # of what this call compiled for the optimizer; 0 where it had it
+
+
+class Programs(NamedTuple):
+    """What is compiled for one optimizer, once for all its learning rates."""
+
+    start: Callable[..., Any]  # first parameters, rates -> carry
+    update: Callable[..., Any]  # carry, rates, gradients, losses -> carry
+    compile_seconds: float  # tracing included
     state_bytes: int  # of one run
 
 
@@ -56,32 +63,54 @@ class Trainer:
         self._first = jax.tree.map(self._spread, *first)
         self._order = jax.jit(jax.vmap(self._order_of, (0, None)))
         self._gradient = self._compiled_gradient()
-        self._judge = jax.jit(jax.vmap(jax.vmap(self._judged, (0, None)), (0, None)))
-        self._split: Any = None  # validation examples, cut in chunks
-
-    def train(
-        self, make: Callable[[Any], Any], rates: list[float], tick: Callable[[int], None]
-    ) -> Trained:
-        """Trains all runs; `tick(epochs_done)` is called after each epoch."""
-        rate = jnp.asarray(rates, jnp.float64 if self.task.float64 else jnp.float32)
-        one = make(rate[0])
-        state_bytes = _bytes(jax.eval_shape(one.init, self._one))
+        self._judge = judge(task)
+        self._validation = chunked(task.validation)
         began = time.perf_counter()
-        carry, update = self._compiled_update(make, rate)
-        compiled = time.perf_counter() - began
-        loss, metric = self.evaluate(_shown(carry), self._validation())
-        losses, metrics, steps, seconds = [loss], [metric], [], 0.0
+        order = self._order(self._keys, 0)
+        wait(self._gradient(self._first, *self._train, self._keys, order, 0, jnp.asarray(0)))
+        self.evaluate(self._first, self._validation)
+        self.compile_seconds = time.perf_counter() - began  # of what all optimizers share
+
+    def programs(self, make: Callable[[Any], Any]) -> Programs:
+        """Compiles `make(learning_rate)` for all runs; rates are arguments of the programs."""
+
+        def start(params, rate):
+            return params, optax.with_extra_args_support(make(rate)).init(params)
+
+        def update(carry, rate, grads, loss):
+            params, state = carry
+            tx = optax.with_extra_args_support(make(rate))
+            updates, state = tx.update(grads, state, params, value=loss)
+            return optax.apply_updates(params, updates), state
+
+        began = time.perf_counter()
+        rate = self._rates([1.0] * self.points)
+        starts = jax.jit(jax.vmap(jax.vmap(start), (0, None))).lower(self._first, rate).compile()
+        carry = starts(self._first, rate)
+        lanes = jax.vmap(jax.vmap(update), (0, None, 0, 0))
+        loss = jnp.zeros((len(self.seeds), self.points), rate.dtype)
+        updates = jax.jit(lanes, donate_argnums=0).lower(carry, rate, self._first, loss).compile()
+        one = jax.eval_shape(start, self._one, rate[0])[1]
+        return Programs(starts, updates, time.perf_counter() - began, _bytes(one))
+
+    def train(self, programs: Programs, rates: list[float], tick: Callable[[int], None]) -> Trained:
+        """Trains all runs of `points` learning rates; `tick(epochs_done)` follows each epoch."""
+        rate = self._rates(rates)
+        carry = programs.start(self._first, rate)
+        loss, metric = self.evaluate(_shown(carry), self._validation)
+        steps, losses, metrics, seconds = [], [loss], [metric], 0.0
         for epoch in range(self.epochs):
             began = time.perf_counter()
-            carry, mean = self._epoch(carry, update, rate, epoch)
+            carry, mean = self._epoch(carry, programs.update, rate, epoch)
             seconds += time.perf_counter() - began
             steps.append(mean)
-            loss, metric = self.evaluate(_shown(carry), self._validation())
+            loss, metric = self.evaluate(_shown(carry), self._validation)
             losses.append(loss)
             metrics.append(metric)
             tick(epoch + 1)
-        history = [_by_rate(values) for values in (steps, losses, metrics)]
-        return Trained(rates, *history, _shown(carry), seconds, compiled, state_bytes)
+        return Trained(
+            rates, _by_rate(steps), _by_rate(losses), _by_rate(metrics), _shown(carry), seconds
+        )
 
     def evaluate(self, params: Any, chunks: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean loss and metric, each (seeds, rates), of parameters on a split cut by `chunked`."""
@@ -89,10 +118,8 @@ class Trainer:
         wait(metric)
         return np.asarray(loss), np.asarray(metric)
 
-    def _validation(self):
-        if self._split is None:
-            self._split = chunked(self.task.validation)
-        return self._split
+    def _rates(self, rates):
+        return jnp.asarray(rates, jnp.float64 if self.task.float64 else jnp.float32)
 
     def _epoch(self, carry, update, rate, epoch):
         """One pass over the training examples; the mean loss is (seeds, rates)."""
@@ -134,61 +161,10 @@ class Trainer:
 
         return jax.jit(jax.vmap(of_seed, (0, None, None, 0, 0, None, None)))
 
-    def _compiled_update(self, make, rate):
-        """The start of all runs, and the update as a compiled program."""
-
-        def start(params, rate):
-            return params, optax.with_extra_args_support(make(rate)).init(params)
-
-        def update(carry, rate, grads, loss):
-            params, state = carry
-            tx = optax.with_extra_args_support(make(rate))
-            updates, state = tx.update(grads, state, params, value=loss)
-            return optax.apply_updates(params, updates), state
-
-        starts = jax.jit(jax.vmap(jax.vmap(start), (0, None)))
-        carry = starts(self._first, rate)
-        lanes = jax.vmap(jax.vmap(update), (0, None, 0, 0))
-        loss = jnp.zeros((len(self.seeds), len(rate)), rate.dtype)
-        program = jax.jit(lanes, donate_argnums=0).lower(carry, rate, self._first, loss)
-        return carry, program.compile()
-
-    def _judged(self, params, chunks):
-        """Mean loss and metric of one run's parameters."""
-
-        def add(total, chunk):
-            inputs, targets, weight = chunk
-            outputs = self.task.apply(params, inputs)
-            values = jnp.stack(
-                [self.task.loss(outputs, targets), self.task.metric(outputs, targets) * 1.0]
-            )
-            return total + jnp.where(weight > 0, values, 0.0).sum(1), None
-
-        total, _ = jax.lax.scan(add, jnp.zeros(2, chunks[2].dtype), chunks)
-        return tuple(total / chunks[2].sum())
-
     def _spread(self, *seeds):
         """Parameters of each seed, repeated for each rate."""
         stacked = jnp.asarray(np.stack(seeds))
         return jnp.repeat(stacked[:, None], self.points, 1)
-
-
-def chunked(split: Split) -> Any:
-    """Inputs, targets and weights (chunks, examples, ...); the last chunk is filled up."""
-    size = split.size
-    chunks = -(-size // CHUNK)
-    each = -(-size // chunks)
-    rows = np.minimum(np.arange(chunks * each), size - 1).reshape(chunks, each)
-    weight = jnp.asarray((np.arange(chunks * each) < size).reshape(chunks, each) * 1.0)
-    inputs, targets = jax.tree.map(lambda x: jnp.asarray(x[rows]), (split.inputs, split.targets))
-    return inputs, targets, weight
-
-
-def wait(x: Any) -> None:
-    """Until x is computed, in short naps: an interrupt is heard at once, not after the device."""
-    for leaf in jax.tree.leaves(x):
-        while not leaf.is_ready():
-            time.sleep(2e-4)
 
 
 def _shown(carry: Any) -> Any:
