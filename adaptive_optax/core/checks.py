@@ -35,7 +35,7 @@ def check_positive(function: str, **values: Any) -> None:
 def check_steps(function: str, **values: Any) -> None:
     """Each value is an integer of at least 1, a number of steps; traced integers pass."""
     for name, value in values.items():
-        if isinstance(value, jax.Array) and np.issubdtype(value.dtype, np.integer):
+        if isinstance(value, jax.Array) and value.shape == () and value.dtype.kind in "iu":
             continue
         if isinstance(value, bool) or not isinstance(value, int | np.integer):
             raise TypeError(f"{function}({name}={value!r}): {name} must be an integer.")

@@ -59,7 +59,7 @@ def scale_by_radam(
       ValueError: for an option out of range.
     """
     check_fraction("radam", b1=b1, b2=b2)
-    check_non_negative("radam", eps=eps, eps_root=eps_root)
+    check_non_negative("radam", eps=eps, eps_root=eps_root, threshold=threshold)
     check_choice("radam", EPS_PLACEMENTS, eps_placement=eps_placement)
     check_choice("radam", ("momentum", "skip"), before_rectification=before_rectification)
     if isinstance(threshold, int | float) and threshold < 4:
@@ -133,7 +133,7 @@ def _langevin(z: jax.Array) -> jax.Array:
 
 
 def _rectifier(b2: Scalar, rho: jax.Array) -> jax.Array:
-    """r_t, or 0 where it is not defined."""
+    """r_t, or 1 where it is not defined."""
     last = divided(scaled(jnp.ones_like(rho), 1 + b2), 1 - b2)
     ratio = (rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)
     return jnp.sqrt(jnp.where(rho > 4, ratio, 1.0))
