@@ -11,7 +11,7 @@ import pytest
 from goldens import Golden, load
 from goldens.presets_expected import PRESETS
 from goldens.record import STEPS
-from test_oracles import follow, schedule
+from test_oracles import Case, close, follow, paths_of, schedule
 
 import adaptive_optax as ao
 
@@ -104,6 +104,15 @@ def test_preset_writes_out_every_option_but_the_learning_rate(library, name):
 def _lacking(name: str) -> set[str]:
     """Options of descend that no library fixes for the optimizer."""
     return {"independent_decay"} if name == "lion" else set()
+
+
+def test_presets_of_the_papers_follow_the_oracles():
+    def cases(presets):
+        return [Case(name, {**presets(name), "learning_rate": 0.1}) for name in PRESETS["paper"]]
+
+    found = paths_of(ao, cases(lambda name: ao.preset("paper", name)), "float64")
+    for case, paths in zip(cases(PRESETS["paper"].get), found, strict=True):
+        close(case, "float64", *paths)
 
 
 def test_preset_is_a_new_dict_at_each_call():

@@ -1,0 +1,288 @@
+"""Every option and every call that is refused, by its message; what is traced passes."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from goldens.presets_expected import PRESETS
+from problems import grads_of, params_of
+
+import adaptive_optax as ao
+
+FRACTION = "must lie in [0, 1)."
+NON_NEGATIVE = "must be finite and at least 0."
+POSITIVE = "must be finite and above 0."
+RATE = "must be finite and at least 0; to ascend, chain with optax.scale(-1.0)."
+NUMBER = "must be a number or a scalar array."
+SCALAR = "must be a scalar; to try several values use jax.vmap."
+
+# By kind, values that are refused and the rule that the message ends in.
+BELOW, HUGE, NAN = (-0.1, math.inf, math.nan)
+REFUSED = {
+    FRACTION: (BELOW, 1.0, 1, 2.5, NAN, np.float32(1.0)),
+    NON_NEGATIVE: (BELOW, HUGE, NAN, np.float64(-1)),
+    POSITIVE: (0, 0.0, BELOW, HUGE, NAN),
+    RATE: (BELOW, -1, HUGE, NAN),
+}
+OPTIONS = {
+    "sgd": {"learning_rate": RATE, "momentum": FRACTION},
+    "adagrad": {
+        "learning_rate": RATE,
+        "initial_accumulator_value": NON_NEGATIVE,
+        "eps": NON_NEGATIVE,
+    },
+    "rmsprop": {
+        "learning_rate": RATE,
+        "decay": FRACTION,
+        "eps": NON_NEGATIVE,
+        "momentum": FRACTION,
+    },
+    "adadelta": {"learning_rate": RATE, "rho": FRACTION, "eps": NON_NEGATIVE},
+    "adam": {
+        "learning_rate": RATE,
+        "b1": FRACTION,
+        "b2": FRACTION,
+        "eps": NON_NEGATIVE,
+        "eps_root": NON_NEGATIVE,
+        "l2": NON_NEGATIVE,
+    },
+    "adamw": {
+        "learning_rate": RATE,
+        "b1": FRACTION,
+        "b2": FRACTION,
+        "eps": NON_NEGATIVE,
+        "eps_root": NON_NEGATIVE,
+        "weight_decay": RATE,
+    },
+    "nadam": {
+        "learning_rate": RATE,
+        "b1": FRACTION,
+        "b2": FRACTION,
+        "eps": NON_NEGATIVE,
+        "eps_root": NON_NEGATIVE,
+        "momentum_decay": POSITIVE,
+    },
+    "radam": {
+        "learning_rate": RATE,
+        "b1": FRACTION,
+        "b2": FRACTION,
+        "eps": NON_NEGATIVE,
+        "eps_root": NON_NEGATIVE,
+        "threshold": NON_NEGATIVE,
+    },
+    "lion": {"learning_rate": RATE, "b1": FRACTION, "b2": FRACTION, "weight_decay": RATE},
+    "ema": {"decay": FRACTION},
+    "bias_correction": {"decay": FRACTION},
+    "scale_by_rms": {"decay": FRACTION, "eps": NON_NEGATIVE},
+    "scale_by_rss": {"initial_accumulator_value": NON_NEGATIVE, "eps": NON_NEGATIVE},
+    "scale_by_sign_momentum": {"b1": FRACTION, "b2": FRACTION},
+}
+NUMBERS = [(name, option, rule) for name, row in OPTIONS.items() for option, rule in row.items()]
+
+
+def build(name: str, **options):
+    """The transformation, with a learning rate where it takes one and none is given."""
+    if "learning_rate" in OPTIONS[name]:
+        options = {"learning_rate": 0.1, **options}
+    return getattr(ao, name)(**options)
+
+
+def message(error: pytest.ExceptionInfo, option: str) -> str:
+    """What the error says, but for the head `name(option=value): option `."""
+    head, _, rule = str(error.value).partition(f"): {option} ")
+    assert f"({option}=" in head
+    return rule
+
+
+@pytest.mark.parametrize(("name", "option", "rule"), NUMBERS)
+def test_numbers_out_of_range(name, option, rule):
+    for value in REFUSED[rule]:
+        with pytest.raises(ValueError, match=rf"\({option}={value}\): {option} must") as error:
+            build(name, **{option: value})
+        assert message(error, option) == rule
+
+
+@pytest.mark.parametrize(("name", "option", "rule"), NUMBERS)
+def test_numbers_of_the_wrong_kind(name, option, rule):
+    for value in ("0.5", True, 1j, [0.5]):
+        with pytest.raises(TypeError, match=rf"\({option}=") as error:
+            build(name, **{option: value})
+        assert message(error, option) == NUMBER
+    for array in (jnp.ones(2), np.ones((1, 1))):
+        with pytest.raises(ValueError, match=rf"\({option}=array of shape \(") as error:
+            build(name, **{option: array})
+        assert message(error, option) == SCALAR
+
+
+@pytest.mark.parametrize(("name", "option", "rule"), NUMBERS)
+def test_numbers_at_the_ends_of_the_range_pass(name, option, rule):
+    least = {POSITIVE: 1e-30}.get(rule, 4.0 if option == "threshold" else 0.0)
+    for value in (least, np.float32(least), jnp.float32(least), np.asarray(least)):
+        build(name, **{option: value})
+    if rule != FRACTION:
+        build(name, **{option: 10})
+
+
+@pytest.mark.parametrize(("name", "option", "rule"), NUMBERS)
+def test_traced_numbers_pass(name, option, rule):
+    """Out of range too: a tracer has no value to check."""
+
+    def once(value):
+        tx = build(name, **{option: value})
+        return tx.update(jnp.ones(2), tx.init(jnp.ones(2)), jnp.ones(2))[0]
+
+    assert jax.eval_shape(once, -1.0).shape == (2,)
+    assert jax.eval_shape(jax.vmap(once), jnp.ones(3)).shape == (3, 2)
+
+
+CHOICES = [
+    ("adagrad", "eps_placement", "insde", "'outside', 'inside'; did you mean 'inside'?"),
+    ("adagrad", "eps_placement", "uncorrected", "'outside', 'inside'"),
+    ("rmsprop", "eps_placement", "in", "'outside', 'inside'"),
+    ("adam", "eps_placement", "outsid", "'outside', 'inside', 'uncorrected'; did you mean"),
+    ("adamw", "eps_placement", "root", "'outside', 'inside', 'uncorrected'"),
+    ("nadam", "eps_placement", 0, "'outside', 'inside', 'uncorrected'"),
+    ("radam", "eps_placement", None, "'outside', 'inside', 'uncorrected'"),
+    ("radam", "before_rectification", "skipp", "'momentum', 'skip'; did you mean 'skip'?"),
+    ("scale_by_rms", "eps_placement", "", "'outside', 'inside'"),
+]
+
+
+@pytest.mark.parametrize(("name", "option", "value", "words"), CHOICES)
+def test_words(name, option, value, words):
+    with pytest.raises(ValueError, match=rf"\({option}={value!r}\): ") as error:
+        build(name, **{option: value})
+    assert message(error, option).startswith(f"must be one of {words}")
+
+
+@pytest.mark.parametrize("name", ["sgd", "rmsprop"])
+def test_nesterov_needs_momentum(name):
+    with pytest.raises(ValueError, match=rf"{name}\(nesterov=True\): give a momentum too, such as"):
+        build(name, nesterov=True)
+    build(name, nesterov=True, momentum=0.9)
+
+
+def test_radams_threshold_is_at_least_4():
+    with pytest.raises(ValueError, match=r"radam\(threshold=3.9\): threshold must be at least 4\."):
+        ao.radam(0.1, threshold=3.9)
+
+
+@pytest.mark.parametrize("name", PRESETS["paper"])
+def test_learning_rate_none_points_to_the_rule(name):
+    with pytest.raises(TypeError, match=r"learning_rate=None\): .* use the scale_by_\.\.\. rule\."):
+        getattr(ao, name)(None)
+    getattr(ao, name)(lambda count: -1.0)  # a schedule is not called when built
+
+
+@pytest.mark.parametrize("name", PRESETS["paper"])
+def test_options_go_by_keyword(name):
+    with pytest.raises(TypeError, match="positional argument"):
+        getattr(ao, name)(0.1, 0.9)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lr'"):
+        getattr(ao, name)(lr=0.1)
+
+
+LOOKAHEAD = [
+    (ValueError, {"every": 0}, r"lookahead\(every=0\): every must be at least 1\."),
+    (ValueError, {"every": -3}, r"lookahead\(every=-3\): every must be at least 1\."),
+    (TypeError, {"every": 2.0}, r"lookahead\(every=2\.0\): every must be an integer\."),
+    (TypeError, {"every": True}, r"lookahead\(every=True\): every must be an integer\."),
+    (TypeError, {"every": jnp.ones(2, int)}, r"every must be an integer\."),
+    (ValueError, {"step_size": 0.0}, r"lookahead\(step_size=0\.0\): step_size must .* above 0\."),
+    (ValueError, {"step_size": math.nan}, r"step_size=nan\): step_size must be finite"),
+    (ValueError, {"step_size": 1.5}, r"lookahead\(step_size=1\.5\): .* must lie in \(0, 1\]\."),
+    (TypeError, {"step_size": "half"}, r"step_size='half'\): step_size must be a number"),
+    (ValueError, {"at_sync": "pull"}, r"at_sync='pull'\): .*'keep', 'reset', 'pullback'"),
+]
+
+
+@pytest.mark.parametrize(("kind", "options", "words"), LOOKAHEAD)
+def test_lookahead(kind, options, words):
+    with pytest.raises(kind, match=words):
+        ao.lookahead(ao.sgd(0.1), **options)
+
+
+def test_lookahead_takes_traced_options():
+    def once(every, step_size):
+        tx = ao.lookahead(ao.sgd(0.1), every, step_size)
+        return tx.update(jnp.ones(2), tx.init(jnp.ones(2)), jnp.ones(2))[0]
+
+    whole, half = (jax.jit(once)(1, share) for share in (1.0, 0.5))
+    np.testing.assert_allclose((whole, half), [[-0.1, -0.1], [-0.05, -0.05]], rtol=1e-6)
+
+
+NEED_PARAMS = [
+    (ao.adamw(0.1), r"\.update needs params for weight_decay; call tx\.update\(grads, state, "),
+    (ao.lion(0.1, weight_decay=0.1), r"^lion\.update needs params for weight_decay; "),
+    (ao.lion(0.1, weight_decay=lambda count: 0.1), r"^lion\.update needs params for weight_decay"),
+    (ao.descend(ao.ema(0.9), 0.1, weight_decay=0.1), r"^ema\.update needs params for weight_decay"),
+    (
+        ao.descend(optax.scale_by_adam(), 0.1, weight_decay=0.1),
+        r"^descend\.update needs params for weight_decay; call",
+    ),
+    (ao.adam(0.1, l2=0.1), r"^adam\.update needs params for l2; call tx\.update\(grads, state, "),
+    (ao.lookahead(ao.sgd(0.1)), r"^lookahead\.update needs params for its slow weights; call tx"),
+]
+
+
+@pytest.mark.parametrize(("tx", "words"), NEED_PARAMS, ids=[words for _, words in NEED_PARAMS])
+def test_update_without_params(tx, words):
+    state = tx.init(params_of())
+    with pytest.raises(ValueError, match=words):
+        tx.update(grads_of(params_of()), state)
+    with pytest.raises(ValueError, match=words):
+        jax.jit(tx.update)(grads_of(params_of()), state)
+
+
+ONES = jnp.ones(2)
+MISMATCHED = [  # gradients, parameters, words
+    ({"w": ONES}, {"w": ONES, "b": ONES}, r"structure at \['w'\] against \['b'\]; give both"),
+    ({"w": ONES, "b": ONES}, {"w": ONES}, r"structure at \['b'\] against \['w'\]"),
+    ({"a": {"w": ONES}}, {"a": {"v": ONES}}, r"structure at \['a'\]\['w'\] against \['a'\]\['v'\]"),
+    ([ONES], (ONES,), r"structure at its containers: .* against "),
+    (ONES, {"w": ONES}, r"structure at the root against \['w'\]"),
+    (
+        {"a": {"w": jnp.ones(3)}},
+        {"a": {"w": ONES}},
+        r"at \['a'\]\['w'\] the gradient is float32\[3\] and the parameter is float32\[2\]; shapes",
+    ),
+    (jnp.ones((2, 1)), ONES, r"at the root the gradient is float32\[2, 1\] and the parameter is"),
+    (
+        {"w": ONES * 1j, "b": ONES},
+        {"w": ONES, "b": ONES},
+        r"at \['w'\] the gradient is complex64\[2\] .* a real parameter takes a real gradient\.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("grads", "params", "words"), MISMATCHED)
+def test_gradients_that_do_not_match_the_params(grads, params, words):
+    for tx in (ao.lion(0.1), ao.lookahead(ao.lion(0.1))):
+        with pytest.raises(ValueError, match=rf"^lion\.update: .*{words}"):
+            tx.update(grads, tx.init(params), params)
+
+
+def test_a_complex_parameter_takes_a_real_gradient():
+    tx = ao.lion(0.1)
+    updates, _ = tx.update(ONES, tx.init(ONES * 1j), ONES * 1j)
+    assert updates.dtype == jnp.complex64
+
+
+@pytest.mark.parametrize("with_params", [True, False])
+def test_a_state_of_other_parameters(with_params):
+    tx, params = ao.adam(0.1), {"w": ONES, "b": ONES}
+    with pytest.raises(ValueError, match=r"^adam\.update: the state does not fit the gradients; "):
+        tx.update(params, tx.init({"w": ONES}), params if with_params else None)
+
+
+def test_errors_do_not_change_what_follows():
+    """A refused update leaves the state usable."""
+    tx, params = ao.adam(0.1), {"w": ONES}
+    state = tx.init(params)
+    with pytest.raises(ValueError, match="shapes must agree"):
+        tx.update({"w": jnp.ones(3)}, state, params)
+    updates, _ = tx.update({"w": ONES}, state, params)
+    np.testing.assert_allclose(updates["w"], -0.1, rtol=1e-6)
