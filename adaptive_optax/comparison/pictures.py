@@ -5,6 +5,7 @@ plain form solid and its wrapped ones dashed, before all others in grey. Colours
 and Ito, which most colour-blind people tell apart.
 """
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +51,20 @@ def _figure(found: Comparison, title: str, values: Any, logarithmic: bool) -> Fi
     size = (9, 5.4) if len(groups) == 1 else (3.1 * columns, 2.5 * lines + 0.6)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for panel, (heading, rows) in zip(panels, groups.items(), strict=False):
+    for at, (panel, rows) in enumerate(zip(panels, groups, strict=False)):
         for row in found.rows if len(groups) > 1 else []:
             x, y = values(found, row)
             panel.plot(x, _mean(y), color="0.85", linewidth=0.7, zorder=1)
-        for row, colour in zip(rows, COLOURS, strict=False):
+        for row, colour in zip(rows, itertools.cycle(COLOURS), strict=False):
             x, y = values(found, row)
             _line(panel, x, y, row, colour)
         if logarithmic:
             panel.set_yscale("log")
-        panel.set_title(heading, fontsize=10, loc="left")
         panel.grid(True, color="0.93", linewidth=0.6)
         panel.spines[["top", "right"]].set_visible(False)
-        panel.legend(fontsize=7 if len(groups) > 1 else 9, frameon=False)
+        panel.tick_params(labelbottom=at + columns >= len(groups))
+        above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+        panel.legend(fontsize=8, frameon=False, **(above if len(groups) > 1 else {}))
     for panel in panels[len(groups) :]:
         panel.set_visible(False)
     figure.suptitle(f"{found.config['task']}: {title}", fontsize=12)
@@ -81,7 +83,7 @@ def _line(panel: Axes, x: np.ndarray, y: np.ndarray, row: Row, colour: str) -> N
 
 
 def _limits(found: Comparison, panels: Any, values: Any, logarithmic: bool) -> None:
-    """A common frame of what is finite; outliers of the first epochs leave it."""
+    """A common frame of what is finite; the worst of the first epochs leave it."""
     all_values = np.concatenate([_mean(values(found, row)[1]) for row in found.rows])
     all_values = all_values[np.isfinite(all_values)]
     if logarithmic:
@@ -93,19 +95,19 @@ def _limits(found: Comparison, panels: Any, values: Any, logarithmic: bool) -> N
         low, high = low / 1.3, max(high, low) * 1.3
     else:
         room = 0.04 * max(high - low, 1e-6)
-        low, high = low - room, np.max(all_values) + room
+        low, high = np.quantile(all_values, 0.1) - room, np.max(all_values) + room
     for panel in panels:
         panel.set_ylim(low, high)
 
 
-def _groups(rows: list[Row]) -> dict[str, list[Row]]:
+def _groups(rows: list[Row]) -> list[list[Row]]:
     """One group of few rows, or a group a family, in the order of the table."""
     if len(rows) <= TOGETHER:
-        return {"": rows}
+        return [rows]
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(family(row.name), []).append(row)
-    return {name: sorted(group, key=lambda row: len(row.name)) for name, group in groups.items()}
+    return [sorted(group, key=lambda row: len(row.name)) for group in groups.values()]
 
 
 def _of(what: str) -> Any:

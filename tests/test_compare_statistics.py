@@ -1,0 +1,53 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import t as students
+
+from adaptive_optax.comparison import statistics
+
+
+def test_the_margin_of_two_is_the_paired_t_interval():
+    a, b = np.array([0.9, 0.94, 0.97, 0.91]), np.array([0.88, 0.95, 0.93, 0.9])
+    differences = a - b
+    expected = students.ppf(0.975, 3) * differences.std(ddof=1) / math.sqrt(4)
+    assert np.isclose(statistics.margin([a, b]), expected, rtol=1e-12)
+
+
+def test_what_a_seed_does_to_all_is_no_spread():
+    seeds = np.array([0.0, 5.0, -3.0])
+    noise = np.random.RandomState(0).randn(6, 3)
+    assert np.isclose(statistics.margin(noise), statistics.margin(noise + seeds))
+
+
+def test_the_margin_holds_ninety_five_percent_of_pure_luck():
+    draws = np.random.RandomState(1)
+    inside = 0
+    for _ in range(400):
+        metrics = draws.randn(8, 3)
+        inside += abs(metrics[0].mean() - metrics[1].mean()) <= statistics.margin(metrics)
+    assert 0.92 <= inside / 400 <= 0.98
+
+
+@pytest.mark.parametrize("few", [[], [[1.0, 2.0]], [[1.0], [2.0]]])
+def test_too_few_tell_nothing(few):
+    assert statistics.margin(few) == math.inf
+
+
+def test_divergence():
+    assert statistics.diverged([1.0, np.inf], [1.0, 0.5, 0.5])
+    assert statistics.diverged([1.0, 0.5], [1.0, 0.5, np.nan])
+    assert statistics.diverged([1.0, 0.5], [1.0, 0.5, 1.1])
+    assert not statistics.diverged([1.0, 5.0], [1.0, 7.0, 0.9])
+
+
+def test_steps_to_target():
+    assert statistics.steps_to_target([0.1, 0.5, 0.95, 0.2], 0.9, True, 10) == 20
+    assert statistics.steps_to_target([3.0, np.nan, 0.5], 1.0, False, 7) == 14
+    assert statistics.steps_to_target([0.1], 0.9, True, 10) is None
+    assert statistics.steps_to_target([0.1], None, True, 10) is None
+
+
+def test_spread_of_one_is_unknown():
+    assert math.isnan(statistics.spread([1.0]))
+    assert math.isnan(statistics.mean([]))
