@@ -51,10 +51,12 @@ def errors(library: Any, goldens: list[Golden], steps: int = STEPS) -> dict[str,
     for golden, (moves, slow) in zip(goldens, found, strict=True):
         fast = jax.tree.map(np.add, golden.start, moves)
         pairs = [(fast, golden.path)] + ([(slow, golden.slow)] if golden.slow else [])
-        largest[golden.id] = max(
-            np.abs(path[leaf] - exact[leaf][:steps]).max()
-            for path, exact in pairs
-            for leaf in exact
+        largest[golden.id] = np.max(  # not Python's max, which passes over NaN
+            [
+                np.abs(path[leaf] - exact[leaf][:steps]).max()
+                for path, exact in pairs
+                for leaf in exact
+            ]
         )
     return largest
 
