@@ -118,9 +118,7 @@ def test_truncated_files(tmp_path):
     write_binary(tmp_path / "bin")
     path = tmp_path / "bin" / "test_batch.bin"
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(
-        ValueError, match=r"test_batch.bin is damaged: .* no whole number of records"
-    ):
+    with pytest.raises(ValueError, match=r"test_batch.bin is damaged: .* no whole number"):
         cifar10_files.read(tmp_path / "bin")
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="holds no pictures"):

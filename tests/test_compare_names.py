@@ -62,10 +62,8 @@ def test_errors_say_the_way_out(text, message):
 
 
 def test_entries_takes_text_lists_and_own():
-    assert [e.name for e in names.entries("adam, lookahead(sgd),adam")] == [
-        "adam",
-        "lookahead(sgd)",
-    ]
+    told = names.entries("adam, lookahead(sgd),adam")
+    assert [e.name for e in told] == ["adam", "lookahead(sgd)"]
     assert [e.name for e in names.entries(["lion"])] == ["lion"]
     own = names.entries({"a": ao.sgd, "b": (ao.adam, 0.5)})
     assert [(e.name, e.centre) for e in own] == [("a", names.OWN_CENTRE), ("b", 0.5)]

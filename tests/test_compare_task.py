@@ -18,15 +18,14 @@ def line(**options) -> Task:
         return Split(x, y.astype(np.float32))
 
     def init(seed):
-        return {
-            "w": np.random.RandomState(seed).randn(2, 1).astype(np.float32),
-            "b": np.zeros(1, np.float32),
-        }
+        w = np.random.RandomState(seed).randn(2, 1)
+        return {"w": w.astype(np.float32), "b": np.zeros(1, np.float32)}
 
     def squared(outputs, targets):
         return jnp.square(outputs - targets)[:, 0]
 
     defaults = {
+        "init": init,
         "train": split(40),
         "validation": split(15),
         "test": split(15),
@@ -39,7 +38,6 @@ def line(**options) -> Task:
     }
     return Task(
         "line",
-        init=init,
         apply=lambda params, x: x @ params["w"] + params["b"][None, :],
         loss=squared,
         metric=squared,

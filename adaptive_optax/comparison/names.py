@@ -159,9 +159,10 @@ def _unknown(word: str, bracket: str) -> str:
     if word in WRAPPERS:
         return f"compare: {word!r} needs an optimizer inside; write {word}(adam)."
     known = tuple(WRAPPERS) if bracket else (*OPTIMIZERS, *WRAPPERS)
-    near = suggestion(word, known) or f"; known are {', '.join((*OPTIMIZERS, *WRAPPERS))}"
-    end = "?" if near.endswith("?") else "."
-    return f"compare: unknown optimizer {word!r}{near.removesuffix('?')}{end}"
+    near = suggestion(word, known)
+    if "did you mean" not in near:
+        near = f"; known are {', '.join((*OPTIMIZERS, *WRAPPERS))}."
+    return f"compare: unknown optimizer {word!r}{near}"
 
 
 def _balanced(text: str) -> bool:

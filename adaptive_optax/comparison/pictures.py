@@ -58,8 +58,6 @@ def _figure(found: Comparison, title: str, values: Any, logarithmic: bool) -> Fi
         for row, colour in zip(rows, itertools.cycle(COLOURS), strict=False):
             x, y = values(found, row)
             _line(panel, x, y, row, colour)
-        if logarithmic:
-            panel.set_yscale("log")
         panel.grid(True, color="0.93", linewidth=0.6)
         panel.spines[["top", "right"]].set_visible(False)
         panel.tick_params(labelbottom=at + columns >= len(groups))
@@ -69,7 +67,8 @@ def _figure(found: Comparison, title: str, values: Any, logarithmic: bool) -> Fi
         panel.set_visible(False)
     figure.suptitle(f"{found.config['task']}: {title}", fontsize=12)
     figure.supxlabel("step", fontsize=10)
-    _limits(found, panels[: len(groups)], values, logarithmic)
+    means = np.concatenate([_mean(values(found, row)[1]) for row in found.rows])
+    _frame(panels[: len(groups)], means, logarithmic)
     return figure
 
 
@@ -82,21 +81,21 @@ def _line(panel: Axes, x: np.ndarray, y: np.ndarray, row: Row, colour: str) -> N
         panel.fill_between(x, y.min(0), y.max(0), color=colour, alpha=0.15, linewidth=0, zorder=2)
 
 
-def _limits(found: Comparison, panels: Any, values: Any, logarithmic: bool) -> None:
-    """A common frame of what is finite; the worst of the first epochs leave it."""
-    all_values = np.concatenate([_mean(values(found, row)[1]) for row in found.rows])
-    all_values = all_values[np.isfinite(all_values)]
+def _frame(panels: Any, every_mean: np.ndarray, logarithmic: bool) -> None:
+    """One scale and one frame for all; the worst of the first epochs leave it."""
+    kept = every_mean[np.isfinite(every_mean)]
     if logarithmic:
-        all_values = all_values[all_values > 0]
-    if not len(all_values):
+        kept = kept[kept > 0]
+    if not len(kept):
         return
-    low, high = np.min(all_values), np.quantile(all_values, 0.99)
     if logarithmic:
-        low, high = low / 1.3, max(high, low) * 1.3
+        low, high = np.min(kept) / 1.3, np.quantile(kept, 0.99) * 1.3
     else:
+        low, high = np.quantile(kept, 0.1), np.max(kept)
         room = 0.04 * max(high - low, 1e-6)
-        low, high = np.quantile(all_values, 0.1) - room, np.max(all_values) + room
+        low, high = low - room, high + room
     for panel in panels:
+        panel.set_yscale("log" if logarithmic else "linear")
         panel.set_ylim(low, high)
 
 

@@ -65,6 +65,7 @@ def margin(metrics: Sequence[Sequence[float]]) -> float:
     Paired over shared seeds: at one seed all had the same first parameters and batches, so what a
     seed does to all of them is taken out first. What is left over, pooled over optimizers, gives
     the 95 % t-interval of the difference of two means; for two optimizers it is the paired t-test.
+    An erratic optimizer among them widens it for all.
 
     Args:
       metrics: (optimizers, seeds), finite.
@@ -79,9 +80,9 @@ def margin(metrics: Sequence[Sequence[float]]) -> float:
     """
     table = np.asarray(metrics, float)
     count, seeds = table.shape if table.ndim == 2 else (0, 0)
-    freedom = (count - 1) * (seeds - 1)
-    if freedom < 1:
+    if count < 2 or seeds < 2:
         return math.inf
+    freedom = (count - 1) * (seeds - 1)
     rest = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
     quantile = stdtrit(freedom, (1 + CONFIDENCE) / 2)
     return float(quantile * math.sqrt(2 / seeds * np.sum(rest**2) / freedom))
