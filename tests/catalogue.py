@@ -23,24 +23,23 @@ class Case(NamedTuple):
     rule: str = ""  # README: update rule; empty where the row is a variant
     when: str = ""  # README: when to use it
     needs_params: bool = False
-    scale_free: bool = False  # the step does not depend on the gradient's scale, but for eps
 
 
-def case(id: str, name: str, slots: int, rate: float, /, *, also=(), **about) -> Case:
+def case(title: str, name: str, slots: int, rate: float, /, *, also=(), **about) -> Case:
     options = about.pop("options", {})
     constructor = getattr(ao, name)
 
     def make(learning_rate: Any = rate) -> optax.GradientTransformation:
         return constructor(learning_rate, **options)
 
-    return Case(id, make, (name, *also), slots, rate, **about)
+    return Case(title, make, (name, *also), slots, rate, **about)
 
 
-def over(id: str, inner: Case, slots: int, **options) -> Case:
+def over(title: str, inner: Case, slots: int, **options) -> Case:
     def make(learning_rate: Any = inner.rate) -> optax.GradientTransformation:
         return ao.lookahead(inner.make(learning_rate), **options)
 
-    return Case(id, make, ("lookahead", "eval_params"), slots, inner.rate, needs_params=True)
+    return Case(title, make, ("lookahead", "eval_params"), slots, inner.rate, needs_params=True)
 
 
 OPTIMIZERS = [
@@ -79,7 +78,6 @@ OPTIMIZERS = [
         also=("scale_by_adagrad", "scale_by_rss"),
         rule="nu = nu + g², d = g / (√nu + eps)",
         when="sparse features, convex problems",
-        scale_free=True,
     ),
     case(
         "rmsprop",
@@ -89,10 +87,9 @@ OPTIMIZERS = [
         also=("scale_by_rmsprop", "scale_by_rms"),
         rule="nu = r nu + (1-r) g², d = g / (√nu + eps)",
         when="recurrent nets, reinforcement learning recipes",
-        scale_free=True,
     ),
     case("rmsprop-centered", "rmsprop", 2, 0.01, options={"centered": True, "eps": 1e-3}),
-    case("rmsprop-momentum", "rmsprop", 2, 0.003, options={"momentum": 0.9}, scale_free=True),
+    case("rmsprop-momentum", "rmsprop", 2, 0.003, options={"momentum": 0.9}),
     case(
         "adadelta",
         "adadelta",
@@ -110,7 +107,6 @@ OPTIMIZERS = [
         also=("scale_by_adam",),
         rule="d = mu_hat / (√nu_hat + eps)",
         when="the first to try",
-        scale_free=True,
     ),
     case("adam-l2", "adam", 2, 0.05, options={"l2": 0.01}, needs_params=True),
     case(
@@ -139,7 +135,6 @@ OPTIMIZERS = [
         also=("scale_by_nadam",),
         rule="Adam with Nesterov's look ahead and a momentum schedule",
         when="where Adam works and a faster start helps",
-        scale_free=True,
     ),
     case(
         "radam",
@@ -159,7 +154,6 @@ OPTIMIZERS = [
         also=("scale_by_lion", "scale_by_sign_momentum"),
         rule="d = sign(b1 mu + (1-b1) g), mu = b2 mu + (1-b2) g",
         when="large batches; one slot; a 3 to 10 times smaller rate",
-        scale_free=True,
     ),
     case("lion-decay", "lion", 1, 0.01, options={"weight_decay": 0.1}, needs_params=True),
 ]
