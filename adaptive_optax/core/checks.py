@@ -59,15 +59,27 @@ def check_rate(function: str, **values: Any) -> None:
     for name, value in values.items():
         if callable(value):
             continue
+        rate = name == "learning_rate"
         if value is None:
+            alone = "; for the direction alone use the scale_by_... rule" if rate else ""
             raise TypeError(
-                f"{function}({name}=None): {name} must be a number, an array or a schedule; "
-                f"for the direction alone use the scale_by_... rule."
+                f"{function}({name}=None): {name} must be a number, an array or a schedule{alone}."
             )
         if _number(function, name, value) and not 0 <= value < math.inf:
+            ascent = "; to ascend, chain with optax.scale(-1.0)" if rate else ""
             raise ValueError(
-                f"{function}({name}={value}): {name} must be finite and at least 0; "
-                f"to ascend, chain with optax.scale(-1.0)."
+                f"{function}({name}={value}): {name} must be finite and at least 0{ascent}."
+            )
+
+
+def check_transformation(function: str, **values: Any) -> None:
+    """Each value is an optax transformation."""
+    for name, value in values.items():
+        if not (hasattr(value, "init") and hasattr(value, "update")):
+            what = getattr(value, "__name__", repr(value))
+            raise TypeError(
+                f"{function}({name}={what}): {name} must be an optax transformation, such as "
+                f"optax.adam(1e-3); an optimizer's constructor has to be called."
             )
 
 

@@ -13,7 +13,7 @@ import jax
 import optax
 
 from adaptive_optax.core.arrays import scaled
-from adaptive_optax.core.checks import check_params, check_rate
+from adaptive_optax.core.checks import check_params, check_rate, check_transformation
 from adaptive_optax.core.leafwise import Leafwise, NoSlots, Rule, lift
 from adaptive_optax.core.leaves import is_none
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
@@ -26,6 +26,7 @@ def descend(
     weight_decay: Scalar | Schedule = 0.0,
     mask: Mask | None = None,
     independent_decay: bool = False,
+    name: str | None = None,
 ) -> Transformation:
     """An optimizer that walks down `direction`.
 
@@ -40,6 +41,7 @@ def descend(
         from the parameters to one.
       independent_decay: True takes weight_decay as it is, as in the paper; False multiplies it
         by the learning rate, as torch and optax do.
+      name: what errors call the optimizer; the direction's name by default.
 
     Returns:
       A transformation whose updates are added to the parameters.
@@ -55,8 +57,9 @@ def descend(
     >>> [round(float(x), 3) for x in params + updates]
     [0.85, -2.0]
     """
+    check_transformation("descend", direction=direction)
     rule = direction.rule if isinstance(direction, Leafwise) else None
-    name = rule.name.removeprefix("scale_by_") if rule else "descend"
+    name = name or (rule.name.removeprefix("scale_by_") if rule else "descend")
     check_rate(name, learning_rate=learning_rate, weight_decay=weight_decay)
     decays = not (isinstance(weight_decay, int | float) and weight_decay == 0)
 
@@ -67,7 +70,7 @@ def descend(
         check_params(name, "weight_decay", params)
         decay = _at(weight_decay, count)
         share = -decay if independent_decay else -rate * decay
-        chosen = treedef.flatten_up_to(_broadcast(mask, params))
+        chosen = treedef.flatten_up_to(_broadcast(name, mask, params))
         return [(-rate, share if decayed else None) for decayed in chosen]
 
     def turned(d, p, rate, share):
@@ -98,11 +101,17 @@ def _at(value: Scalar | Schedule, count: jax.Array) -> Scalar:
     return float(value) if isinstance(value, int) else value
 
 
-def _broadcast(mask: Mask | None, params: Any) -> Any:
+def _broadcast(name: str, mask: Mask | None, params: Any) -> Any:
     """One bool a leaf of params, None leaves included."""
     mask = mask(params) if callable(mask) else mask
     if mask is None:
         mask = True
-    return jax.tree.map(
-        lambda chosen, part: jax.tree.map(lambda _: chosen, part, is_leaf=is_none), mask, params
-    )
+    try:
+        return jax.tree.map(
+            lambda chosen, part: jax.tree.map(lambda _: chosen, part, is_leaf=is_none), mask, params
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"{name}(mask=...): mask must be a tree of bools shaped like the parameters, a prefix "
+            f"of one, or a function from the parameters to one: {error}"
+        ) from error

@@ -196,7 +196,7 @@ def _columns(rule: Rule, treedef: Any, state: LeafwiseState) -> list[list[Any]]:
     except (ValueError, AttributeError) as error:
         raise ValueError(
             f"{rule.name}.update: the state does not fit the gradients; give the state that "
-            f"tx.init, or the last tx.update of this optimizer, returned ({error})."
+            f"tx.init, or the last tx.update of this optimizer, returned: {error}"
         ) from error
 
 

@@ -143,4 +143,5 @@ def adamw(
         weight_decay=weight_decay,
         mask=mask,
         independent_decay=independent_decay,
+        name="adamw",
     )

@@ -18,7 +18,13 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_optax.core.arrays import scaled
-from adaptive_optax.core.checks import check_choice, check_params, check_positive, check_steps
+from adaptive_optax.core.checks import (
+    check_choice,
+    check_params,
+    check_positive,
+    check_steps,
+    check_transformation,
+)
 from adaptive_optax.core.leafwise import LeafwiseState, leafwise
 from adaptive_optax.core.leaves import is_trained
 from adaptive_optax.core.types import Scalar, Transformation
@@ -79,6 +85,7 @@ def lookahead(
     >>> float(params)
     3.0
     """
+    check_transformation("lookahead", inner=inner)
     check_steps("lookahead", every=every)
     check_positive("lookahead", step_size=step_size)
     if isinstance(step_size, int | float) and step_size > 1:
