@@ -1,4 +1,4 @@
-"""Every option and every call that is refused, by its message; what is traced passes."""
+"""Every option that is refused, by its message; what is traced passes."""
 
 import math
 
