@@ -50,7 +50,6 @@ def as_json(found: Comparison) -> dict[str, Any]:
         "versions": found.versions,
         "seconds": found.seconds,
         "interrupted": found.interrupted,
-        "margin": found.margin,
         "optimizers": [
             summary(found, row)
             | {

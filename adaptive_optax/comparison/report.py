@@ -71,11 +71,7 @@ def sentence(found: Comparison) -> str:
     level = [best, *(found[name] for name in ties)]
     light = min(level, key=lambda row: row.state_bytes)
     thrift = f"; of these {light.name} needs the least memory" if light is not best else ""
-    luck = _number(found, found.margin)
-    return (
-        f"{take}, but it is a tie with {names}: paired over {seeds} shared seeds, {luck} and less "
-        f"is luck{thrift}."
-    )
+    return f"{take}, but it is a tie with {names}, paired over {seeds} shared seeds{thrift}."
 
 
 def listed_losses(found: Comparison) -> list[str]:

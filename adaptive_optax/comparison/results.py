@@ -89,21 +89,13 @@ class Comparison:
         have = ", ".join(row.name for row in self.rows)
         raise KeyError(f"Comparison[{name!r}]: no such row; there are {have}.")
 
-    @property
-    def margin(self) -> float:
-        """How far two optimizers' mean test metrics may lie apart by luck alone."""
-        return statistics.margin(
-            [row.test_metric for row in self.rows if np.all(np.isfinite(row.test_metric))]
-        )
-
     def ties(self) -> list[str]:
         """The optimizers that cannot be told from the first one, best first."""
-        best, within = [statistics.mean(row.test_metric) for row in self.rows], self.margin
-        return [
-            row.name
-            for row, mean in zip(self.rows[1:], best[1:], strict=True)
-            if abs(mean - best[0]) <= within
-        ]
+        finite = [row for row in self.rows if np.all(np.isfinite(row.test_metric))]
+        if not finite or finite[0] is not self.rows[0]:
+            return []
+        every = [row.test_metric for row in finite]
+        return [row.name for row in finite[1:] if statistics.tied(every[0], row.test_metric, every)]
 
     def show(self) -> None:
         """Prints the table and what to take; needs rich."""

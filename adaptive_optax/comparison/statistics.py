@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import chdtri, stdtrit
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95  # of the interval of a paired difference
 
@@ -59,13 +59,29 @@ def steps_to_target(
     return None
 
 
+def tied(best: Sequence[float], other: Sequence[float], every: Sequence[Sequence[float]]) -> bool:
+    """Whether two optimizers' metrics, one a seed, are no further apart than luck explains.
+
+    The spread of the two alone is uncertain with few seeds, and that of all is wide where one of
+    them is erratic; the smaller `margin` counts.
+
+    Args:
+      best: metrics of one, (seeds,).
+      other: metrics of the other at the same seeds.
+      every: metrics of all optimizers, (optimizers, seeds).
+
+    >>> tied([0.90, 0.95, 0.99], [0.89, 0.94, 0.98], [[0.90, 0.95, 0.99], [0.89, 0.94, 0.98]])
+    False
+    """
+    return abs(mean(best) - mean(other)) <= min(margin(every), margin([best, other]))
+
+
 def margin(metrics: Sequence[Sequence[float]]) -> float:
     """How far two optimizers' means may lie apart by luck alone.
 
     Paired over shared seeds: at one seed all had the same first parameters and batches, so what a
-    seed does to all of them is taken out first. What is left over gives the 95 % t-interval of the
-    difference of two means. For two optimizers it is the paired t-test; of more the median spread
-    counts, so that an erratic one does not widen it for the others.
+    seed does to all of them is taken out first. What is left over, pooled over optimizers, gives
+    the 95 % t-interval of the difference of two means; for two optimizers it is the paired t-test.
 
     Args:
       metrics: (optimizers, seeds), finite.
@@ -82,13 +98,7 @@ def margin(metrics: Sequence[Sequence[float]]) -> float:
     count, seeds = table.shape if table.ndim == 2 else (0, 0)
     if count < 2 or seeds < 2:
         return math.inf
-    rest = table - table.mean(1, keepdims=True)
-    rest = rest - np.median(rest, axis=0)
-    rest = rest - rest.mean(1, keepdims=True)
-    own = np.sum(rest**2, axis=1) / (seeds - 1)
-    variance, freedom = float(np.median(own)) * count / (count - 1), seeds - 1
-    if count > 2:  # the median of such variances lies below their mean, and knows half as much
-        variance *= freedom / chdtri(freedom, 0.5)
-        freedom = max(freedom, freedom * (count - 1) // 2)
+    freedom = (count - 1) * (seeds - 1)
+    rest = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
     quantile = stdtrit(freedom, (1 + CONFIDENCE) / 2)
-    return float(quantile * math.sqrt(2 / seeds * variance))
+    return float(quantile * math.sqrt(2 / seeds * np.sum(rest**2) / freedom))
