@@ -10,7 +10,7 @@ from adaptive_optax.comparison import statistics
 def test_the_margin_of_two_is_the_paired_t_interval():
     a, b = np.array([0.9, 0.94, 0.97, 0.91]), np.array([0.88, 0.95, 0.93, 0.9])
     differences = a - b
-    expected = students.ppf(0.975, 3) * differences.std(ddof=1) / math.sqrt(4)
+    expected = students.ppf(0.9875, 3) * differences.std(ddof=1) / math.sqrt(4)
     assert np.isclose(statistics.margin([a, b]), expected, rtol=1e-12)
 
 
@@ -34,8 +34,8 @@ def test_pure_luck_is_a_tie_most_of_the_time(count):
         metrics = draws.randn(count, 3) + draws.randn(3)
         held += abs(metrics[0].mean() - metrics[1].mean()) <= statistics.margin(metrics)
         ties += statistics.tied(metrics[0], metrics[1], metrics)
-    assert 0.93 <= held / 1000 <= 0.97
-    assert 0.90 <= ties / 1000 <= held / 1000
+    assert 0.96 <= held / 1000 <= 0.99  # 0.975 in the mean, with two deviations of 1,000 draws
+    assert 0.94 <= ties / 1000 <= held / 1000  # 0.95 or more in the mean
 
 
 @pytest.mark.parametrize("few", [[], [[1.0, 2.0]], [[1.0], [2.0]]])

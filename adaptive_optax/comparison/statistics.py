@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import stdtrit
 
-CONFIDENCE = 0.95  # of the interval of a paired difference
+CONFIDENCE = 0.975  # of each of the two intervals of `tied`, so that both hold with 95 %
 
 
 def mean(values: Sequence[float]) -> float:
@@ -63,7 +63,8 @@ def tied(best: Sequence[float], other: Sequence[float], every: Sequence[Sequence
     """Whether two optimizers' metrics, one a seed, are no further apart than luck explains.
 
     The spread of the two alone is uncertain with few seeds, and that of all is wide where one of
-    them is erratic; the smaller `margin` counts.
+    them is erratic; the smaller `margin` counts. Each holds with 97.5 %, so that two optimizers
+    that differ by luck alone are called a tie in at least 95 % of comparisons.
 
     Args:
       best: metrics of one, (seeds,).
@@ -81,7 +82,7 @@ def margin(metrics: Sequence[Sequence[float]]) -> float:
 
     Paired over shared seeds: at one seed all had the same first parameters and batches, so what a
     seed does to all of them is taken out first. What is left over, pooled over optimizers, gives
-    the 95 % t-interval of the difference of two means; for two optimizers it is the paired t-test.
+    the 97.5 % t-interval of the difference of two means; for two optimizers it is the paired t-test.
 
     Args:
       metrics: (optimizers, seeds), finite.
