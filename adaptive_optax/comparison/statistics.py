@@ -82,7 +82,7 @@ def margin(metrics: Sequence[Sequence[float]]) -> float:
 
     Paired over shared seeds: at one seed all had the same first parameters and batches, so what a
     seed does to all of them is taken out first. What is left over, pooled over optimizers, gives
-    the 97.5 % t-interval of the difference of two means; for two optimizers it is the paired t-test.
+    the 97.5 % t-interval of the difference of two means; for two it is the paired t-test.
 
     Args:
       metrics: (optimizers, seeds), finite.

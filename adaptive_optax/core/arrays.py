@@ -47,12 +47,14 @@ def ema_of_squares(average: jax.Array, x: jax.Array, decay: Scalar) -> jax.Array
 
 
 def add_square(total: jax.Array, x: jax.Array, weight: Scalar = 1.0) -> jax.Array:
-    """The real total + weight * |x|^2, at most the largest finite number.
+    """The real total + weight * |x|^2, for total >= 0, at most half the largest number.
 
     The weight goes in before the square, which buys its worth of range. Without the limit one
-    overflowing gradient would leave inf, and its coordinate would stand still for ever.
+    overflowing gradient would leave inf, and its coordinate would stand still for ever. The sum
+    comes last: XLA would compute a final minimum twice, for the state and for the step.
     """
-    return jnp.minimum(total + _product(scaled(x, weight), x), jnp.finfo(total.dtype).max)
+    room = jnp.finfo(total.dtype).max / 2 - total
+    return total + jnp.minimum(_product(scaled(x, weight), x), room)
 
 
 def bias(decay: Scalar, count: jax.Array) -> jax.Array:
@@ -75,7 +77,7 @@ def elapsed(count: jax.Array) -> jax.Array:
 
 
 def root(x: jax.Array) -> jax.Array:
-    """sqrt(x) for x >= 0, with slope 0 instead of inf at 0.
+    """The square root of x >= 0, with slope 0 instead of inf at 0.
 
     Never below the root of the smallest normal number, so that 0 / root(0) is 0.
     """

@@ -61,6 +61,7 @@ def descend(
     rule = direction.rule if isinstance(direction, Leafwise) else None
     name = name or (rule.name.removeprefix("scale_by_") if rule else "descend")
     check_rate(name, learning_rate=learning_rate, weight_decay=weight_decay)
+    scheduled = callable(learning_rate) or callable(weight_decay)
     decays = not (isinstance(weight_decay, int | float) and weight_decay == 0)
 
     def extras(count, params, treedef):
@@ -83,16 +84,16 @@ def descend(
             d, slots = rule.update(g, slots, p, shared)
             return turned(d, p, rate, share), slots
 
-        return lift(rule._replace(name=name, update=update), extras)
+        return lift(rule._replace(name=name, update=update), extras, scheduled)
 
     finish = Rule(
         name,
         NoSlots,
         lambda p: NoSlots(),
         lambda d, slots, p, shared, rate, share: (turned(d, p, rate, share), slots),
-        lambda count: (),
+        None,
     )
-    return optax.chain(direction, lift(finish, extras))
+    return optax.chain(direction, lift(finish, extras, scheduled))
 
 
 def _at(value: Scalar | Schedule, count: jax.Array) -> Scalar:

@@ -25,7 +25,7 @@ from adaptive_optax.core.programs import compiled
 class LeafwiseState(NamedTuple):
     """What a leafwise transformation remembers."""
 
-    count: Any  # updates done, int32, shape ()
+    count: Any  # updates done, int32, shape (); None where nothing reads it
     slots: Any  # the rule's NamedTuple; every field is a tree shaped like the parameters
 
 
@@ -40,7 +40,11 @@ class Rule(NamedTuple):
     slots: Any  # a NamedTuple class
     init: Callable[..., Any]  # p -> slots
     update: Callable[..., Any]  # g, slots, p, per_step(count), *extras -> direction, slots
-    per_step: Callable[..., Any]  # count -> what all leaves share at this update
+    per_step: Callable[..., Any] | None  # count -> what all leaves share; None reads no count
+
+
+def _count(count: jax.Array) -> jax.Array:
+    return count
 
 
 class Leafwise(optax.GradientTransformationExtraArgs):
@@ -54,7 +58,7 @@ def leafwise(
     init: Callable[[jax.Array], Any],
     update: Callable[..., tuple[jax.Array, Any]],
     *,
-    per_step: Callable[[jax.Array], Any] | None = None,
+    per_step: Callable[[jax.Array], Any] | None = _count,
 ) -> Leafwise:
     """A rule for one array as an optax transformation of trees.
 
@@ -68,7 +72,8 @@ def leafwise(
         update, an int32 scalar that is 1 at the first. The direction points uphill, as the
         gradient does: `descend` and `optax.scale_by_learning_rate` turn it.
       per_step: `per_step(count)` gives what `update` gets in count's place. Scalars that depend on
-        the count alone, such as a bias correction, are computed here once for all leaves.
+        the count alone, such as a bias correction, are computed here once for all leaves. None for
+        a rule that does not read the count: `update` gets None, and the state keeps no count.
 
     Returns:
       A transformation whose state is `LeafwiseState(count, slots)`.
@@ -93,29 +98,35 @@ def leafwise(
     [-1.5, -3.0]
     """
     name = update.__qualname__.split(".")[0]
-    return lift(Rule(name, slots, init, update, per_step or (lambda count: count)))
+    return lift(Rule(name, slots, init, update, per_step))
 
 
-def lift(rule: Rule, extras: Callable[..., Sequence[tuple]] | None = None) -> Leafwise:
+def lift(
+    rule: Rule, extras: Callable[..., Sequence[tuple]] | None = None, scheduled: bool = False
+) -> Leafwise:
     """Lifts a rule; `leafwise` with room for values that only the whole tree can tell.
 
     Args:
       rule: the rule; its update takes the items of the leaf's extras as further arguments.
       extras: `extras(count, params, treedef)` gives one tuple a leaf of the flattened gradients;
         count is the number of updates done before, 0 at the first.
+      scheduled: whether extras read the count.
     """
-    step, per_step = compiled(_step_of(rule.update)), compiled(rule.per_step)
+    step = compiled(_step_of(rule.update))
+    per_step = compiled(rule.per_step) if rule.per_step else lambda count: None
+    counted = scheduled or rule.per_step is not None
 
     def init(params):
         leaves, treedef = flat(params)
         rows = [_start(rule, p) for p in leaves]
-        return LeafwiseState(jnp.zeros((), jnp.int32), _trees(rule, treedef, rows))
+        count = jnp.zeros((), jnp.int32) if counted else None
+        return LeafwiseState(count, _trees(rule, treedef, rows))
 
     def update(grads, state, params=None, **extra_args):
         del extra_args
         leaves, weights, treedef = flat_pair(rule.name, grads, params)
         columns = _columns(rule, treedef, state)
-        count = optax.safe_increment(state.count)
+        count = optax.safe_increment(state.count) if counted else None
         shared = per_step(count)
         more = extras(state.count, params, treedef) if extras else [()] * len(leaves)
         updates, rows = [], []

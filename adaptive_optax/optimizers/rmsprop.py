@@ -1,8 +1,8 @@
 """RMSProp: each coordinate by its running root mean square (Hinton, 2012, lecture 6e).
 
     nu <- decay nu + (1 - decay) g^2                plain
-    nu <- decay (nu + (1 - decay) (g - mu)^2)       centered (Graves, 2013, arXiv:1308.0850)
-    mu <- decay mu + (1 - decay) g
+    mu <- decay mu + (1 - decay) g                  centered (Graves, 2013, arXiv:1308.0850)
+    nu <- decay nu + (1 - decay) / decay (g - mu)^2
     u = g / (sqrt(nu) + eps)
     d = u,  or with momentum  trace <- momentum trace + u,  d = trace
 
@@ -10,7 +10,8 @@ One slot a parameter, one more for `centered` and for `momentum` each. No bias c
 0.9 the first step is 3.16 learning rates. When to use it: recurrent networks and reinforcement
 learning recipes that were tuned with it.
 Departures: the centered moment is E[g^2] - E[g]^2 by a recursion that equals it exactly and is
-never negative (the subtraction is, and gives NaN); Graves has eps inside the root
+never negative (the subtraction is, and gives NaN), written about the new mean, from which g is
+away decay times as far as from the old; Graves has eps inside the root
 (`eps_placement="inside"`); the learning rate is applied after the momentum, as torch does.
 """
 
@@ -62,6 +63,8 @@ def scale_by_rmsprop(
       ValueError: for an option out of range, or nesterov without momentum.
     """
     check_fraction("rmsprop", decay=decay)
+    if centered and isinstance(decay, int | float) and decay == 0:
+        raise ValueError("rmsprop(decay=0, centered=True): a spread needs decay above 0.")
     check_non_negative("rmsprop", eps=eps)
     check_choice("rmsprop", ("outside", "inside"), eps_placement=eps_placement)
     if momentum is not None:
@@ -78,8 +81,8 @@ def scale_by_rmsprop(
 
     def update(g, slots, p, count):
         if centered:
-            spread = add_square(slots.nu, g - slots.mu, 1 - decay)
-            nu, mu = scaled(spread, decay), ema(slots.mu, g, decay)
+            mu = ema(slots.mu, g, decay)
+            nu = add_square(scaled(slots.nu, decay), g - mu, (1 - decay) / decay)
         else:
             nu, mu = ema_of_squares(slots.nu, g, decay), None
         u = divided(g, denominator(nu, eps, eps_placement))

@@ -42,7 +42,9 @@ def scale_by_sgd(momentum: Scalar | None = None, nesterov: bool = False) -> Tran
     if momentum is None:
         if nesterov:
             raise ValueError("sgd(nesterov=True): give a momentum too, such as momentum=0.9.")
-        return leafwise(NoSlots, lambda p: NoSlots(), lambda g, slots, p, count: (g, slots))
+        return leafwise(
+            NoSlots, lambda p: NoSlots(), lambda g, slots, p, shared: (g, slots), per_step=None
+        )
     check_fraction("sgd", momentum=momentum)
 
     def init(p):
