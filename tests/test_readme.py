@@ -1,8 +1,14 @@
 """README is true: its table, its commands and its example."""
 
 import re
+from pathlib import Path
 
+import jax
+import numpy as np
 import readme
+from problems import grads_of, params_of, run
+
+import adaptive_optax as ao
 
 
 def blocks(language: str) -> list[str]:
@@ -31,3 +37,14 @@ def test_flax_example_runs_and_learns(capsys):
 def test_other_examples_run():
     for example in blocks("python")[1:]:
         exec(compile("import adaptive_optax as ao\n" + example, "README.md", "exec"), {})
+
+
+def test_cores_worked_example_is_adam():
+    """The Adam that core/README.md spells out takes the steps of the library's."""
+    text = (Path(ao.__file__).parent / "core" / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    found: dict = {}
+    exec(compile(example, "core/README.md", "exec"), found)
+    params, gradients = params_of(), [grads_of(params_of(), seed) for seed in range(4)]
+    spelled, library = (run(adam(0.1), params, gradients)[0] for adam in (found["adam"], ao.adam))
+    jax.tree.map(np.testing.assert_array_equal, spelled, library)
