@@ -26,6 +26,16 @@ def real_slot(p: jax.Array, value: Scalar = 0.0) -> jax.Array:
     return jnp.full_like(p, value, dtype=jnp.finfo(p.dtype).dtype)
 
 
+def reduced_slot(p: jax.Array, axis: int) -> jax.Array:
+    """Real zeros of p's shape without one axis, sharded like p's others: a slot of means.
+
+    Taken from p by a condition that is never true, since a constant has no sharding of its own.
+    """
+    if isinstance(p, jax.ShapeDtypeStruct):
+        p = jnp.zeros_like(p)
+    return jnp.where((p == p) & (p != p), jnp.ones_like(p.real), 0.0).sum(axis)
+
+
 def scaled(x: jax.Array, factor: Scalar) -> jax.Array:
     """X times a scalar or a real array, in x's dtype."""
     return x * _as(factor, x)
@@ -34,6 +44,11 @@ def scaled(x: jax.Array, factor: Scalar) -> jax.Array:
 def divided(x: jax.Array, denominator: Scalar) -> jax.Array:
     """X over a scalar or a real array, in x's dtype."""
     return x / _as(denominator, x)
+
+
+def shifted(x: jax.Array, by: Scalar) -> jax.Array:
+    """X plus a scalar or a real array, in x's dtype."""
+    return x + _as(by, x)
 
 
 def ema(average: jax.Array, x: jax.Array, decay: Scalar) -> jax.Array:
@@ -73,7 +88,12 @@ def debias(average: jax.Array, bias: Scalar) -> jax.Array:
 
 def elapsed(count: jax.Array) -> jax.Array:
     """The count of updates as a float to compute with, of the widest dtype that jax has on."""
-    return count.astype(jnp.result_type(float))
+    return count.astype(widest())
+
+
+def widest() -> jnp.dtype:
+    """The widest real dtype that jax has on: float32, or float64 under `jax_enable_x64`."""
+    return jnp.result_type(float)
 
 
 def root(x: jax.Array) -> jax.Array:
@@ -107,6 +127,39 @@ def denominator(
     if placement == "inside":
         return root(_plus(nu, eps_root + eps, correction)) * norm
     return root(_plus(nu, eps_root, correction)) * norm + _as(eps, nu)
+
+
+def clipped(x: jax.Array, limit: Scalar | jax.Array) -> jax.Array:
+    """X with every modulus at most `limit`, a scalar or a real array of x's shape, above 0."""
+    if jnp.iscomplexobj(x):
+        return scaled(x, jnp.minimum(1.0, _as(limit, x).real / root(jnp.square(jnp.abs(x)))))
+    return jnp.clip(x, -_as(limit, x), _as(limit, x))
+
+
+def norm(x: jax.Array) -> jax.Array:
+    """The Euclidean norm of all of x, with slope 0 instead of nan at 0; at most half the largest.
+
+    Divided by the largest modulus before the squares, which neither overflow nor vanish so.
+    """
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), initial=0.0))
+    unit = jnp.where(largest > 0, largest, 1.0)
+    parts = jnp.abs(divided(x, unit))
+    return jnp.minimum(unit * root(jnp.sum(parts * parts)), jnp.finfo(unit.dtype).max / 2)
+
+
+def rms(x: jax.Array) -> jax.Array:
+    """The root mean square of all of x; 0 where x has no elements."""
+    return norm(x) / math.sqrt(max(x.size, 1))
+
+
+def mean_over(x: jax.Array, axis: int) -> jax.Array:
+    """The mean of a real x over one axis, kept with length 1; it cannot overflow."""
+    return jnp.sum(x * (1 / max(x.shape[axis], 1)), axis, keepdims=True)
+
+
+def inner_product(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The real inner product of all of x and y."""
+    return jnp.sum((x.conj() * y).real)
 
 
 def log(decay: Scalar) -> Scalar:

@@ -7,16 +7,24 @@ Weight decay is decoupled: it never enters the moments (Loshchilov & Hutter, 201
 arXiv:1711.05101), and it acts on the parameters before the step.
 """
 
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from adaptive_optax.core.arrays import scaled
 from adaptive_optax.core.checks import check_params, check_rate, check_transformation
-from adaptive_optax.core.leafwise import Leafwise, NoSlots, Rule, lift
-from adaptive_optax.core.leaves import is_none
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.leafwise import lift
+from adaptive_optax.core.leaves import broadcast
+from adaptive_optax.core.lift import Call, Lifted, NoSlots, Rule
+from adaptive_optax.core.types import Mask, Scalar, Schedule
+
+
+class Descent(optax.GradientTransformationExtraArgs):
+    """An optimizer that says by which learning rate it walks."""
+
+    learning_rate: Scalar | Schedule
 
 
 def descend(
@@ -27,7 +35,7 @@ def descend(
     mask: Mask | None = None,
     independent_decay: bool = False,
     name: str | None = None,
-) -> Transformation:
+) -> Descent:
     """An optimizer that walks down `direction`.
 
     Args:
@@ -58,61 +66,73 @@ def descend(
     [0.85, -2.0]
     """
     check_transformation("descend", direction=direction)
-    rule = direction.rule if isinstance(direction, Leafwise) else None
+    rule = direction.rule if isinstance(direction, Lifted) else None
     name = name or (rule.name.removeprefix("scale_by_") if rule else "descend")
     check_rate(name, learning_rate=learning_rate, weight_decay=weight_decay)
-    scheduled = callable(learning_rate) or callable(weight_decay)
-    decays = not (isinstance(weight_decay, int | float) and weight_decay == 0)
-
-    def extras(count, params, treedef):
-        rate = _at(learning_rate, count)
-        if not decays:
-            return [(-rate, None)] * treedef.num_leaves
-        check_params(name, "weight_decay", params)
-        decay = _at(weight_decay, count)
-        share = -decay if independent_decay else -rate * decay
-        chosen = treedef.flatten_up_to(_broadcast(name, mask, params))
-        return [(-rate, share if decayed else None) for decayed in chosen]
+    decays = decaying(name, learning_rate, weight_decay, mask, independent_decay)
+    counted = callable(learning_rate) or callable(weight_decay)
 
     def turned(d, p, rate, share):
-        step = scaled(d, rate)
-        return step if share is None else step + scaled(p, share)
+        step = scaled(d, -rate)
+        return step if share is None else step - scaled(p, share)
 
-    if rule:
+    if not rule:
+        finish = Rule(
+            name,
+            NoSlots,
+            lambda p: NoSlots(),
+            lambda d, slots, p, at, rate, share: (turned(d, p, rate, share), slots),
+            extras=decays,
+            counted=counted,
+        )
+        return walking(optax.chain(direction, lift(finish)), learning_rate)
 
-        def update(g, slots, p, shared, rate, share):
-            d, slots = rule.update(g, slots, p, shared)
-            return turned(d, p, rate, share), slots
+    def extras(call):
+        own = rule.extras(call) if rule.extras else [()] * call.treedef.num_leaves
+        return [(*more, *last) for more, last in zip(own, decays(call), strict=True)]
 
-        return lift(rule._replace(name=name, update=update), extras, scheduled)
+    def update(g, slots, p, at, *more):
+        *own, rate, share = more
+        d, slots = rule.update(g, slots, p, at, *own)
+        u = turned(d, p, rate, share)
+        return jnp.where(rule.waits(at), jnp.zeros_like(u), u) if rule.waits else u, slots
 
-    finish = Rule(
-        name,
-        NoSlots,
-        lambda p: NoSlots(),
-        lambda d, slots, p, shared, rate, share: (turned(d, p, rate, share), slots),
-        None,
-    )
-    return optax.chain(direction, lift(finish, extras, scheduled))
+    counted = counted or rule.counted
+    walker = rule._replace(name=name, update=update, extras=extras, counted=counted)
+    return walking(direction.again(walker), learning_rate)
 
 
-def _at(value: Scalar | Schedule, count: jax.Array) -> Scalar:
-    """A schedule's value for this update; a number as it is, but a float."""
+def walking(tx: optax.GradientTransformation, learning_rate: Scalar | Schedule) -> Descent:
+    """The same optimizer, saying that it walks by that learning rate."""
+    named = Descent(tx.init, tx.update)
+    named.learning_rate = learning_rate
+    return named
+
+
+def decaying(
+    name: str,
+    learning_rate: Scalar | Schedule,
+    weight_decay: Scalar | Schedule,
+    mask: Mask | None,
+    independent_decay: bool = False,
+) -> Callable[[Call], Sequence[tuple]]:
+    """The extras (learning rate, share of p that decays or None) of each leaf."""
+    decays = not (isinstance(weight_decay, int | float) and weight_decay == 0)
+
+    def extras(call):
+        rate = value_at(learning_rate, call.count)
+        if not decays:
+            return [(rate, None)] * call.treedef.num_leaves
+        check_params(name, "weight_decay", call.params)
+        decay = value_at(weight_decay, call.count)
+        share = decay if independent_decay else rate * decay
+        chosen = call.treedef.flatten_up_to(broadcast(name, "mask", mask, call.params))
+        return [(rate, share if decayed else None) for decayed in chosen]
+
+    return extras
+
+
+def value_at(value: Scalar | Schedule, count: jax.Array) -> Scalar:
+    """A schedule's value after that many updates; a number as it is, but a float."""
     value = value(count) if callable(value) else value
     return float(value) if isinstance(value, int) else value
-
-
-def _broadcast(name: str, mask: Mask | None, params: Any) -> Any:
-    """One bool a leaf of params, None leaves included."""
-    mask = mask(params) if callable(mask) else mask
-    if mask is None:
-        mask = True
-    try:
-        return jax.tree.map(
-            lambda chosen, part: jax.tree.map(lambda _: chosen, part, is_leaf=is_none), mask, params
-        )
-    except ValueError as error:
-        raise ValueError(
-            f"{name}(mask=...): mask must be a tree of bools shaped like the parameters, a prefix "
-            f"of one, or a function from the parameters to one: {error}"
-        ) from error

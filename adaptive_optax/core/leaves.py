@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 
 def flat(tree: Any) -> tuple[list[Any], Any]:
@@ -33,12 +34,47 @@ def is_none(x: Any) -> bool:
     return x is None
 
 
+def cast_like(tree: Any, params: Any) -> Any:
+    """The leaves of a state's tree in the dtypes of params; params where it holds none."""
+
+    def missing(x):
+        return x is None or isinstance(x, optax.MaskedNode)
+
+    def pick(x, p):
+        return p if missing(x) else x.astype(p.dtype)
+
+    return jax.tree.map(pick, tree, params, is_leaf=missing)
+
+
 def unmoved(g: Any, p: Any) -> Any:
     """The update that leaves p as it is: zeros of its kind, or None where it is None."""
     like = g if p is None else p
     if like is None or like.dtype == jax.dtypes.float0:
         return like
     return jnp.zeros_like(like)
+
+
+def broadcast(function: str, argument: str, mask: Any, tree: Any) -> Any:
+    """One value a leaf of tree, None leaves included; True everywhere where mask is None.
+
+    Args:
+      function: what the error calls the function.
+      argument: what the error calls the mask.
+      mask: a tree like `tree`, a prefix of one, or a function from `tree` to one.
+      tree: parameters, or gradients.
+    """
+    mask = mask(tree) if callable(mask) else mask
+    if mask is None:
+        mask = True
+    try:
+        return jax.tree.map(
+            lambda chosen, part: jax.tree.map(lambda _: chosen, part, is_leaf=is_none), mask, tree
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"{function}({argument}=...): {argument} must be a tree of bools shaped like the "
+            f"parameters, a prefix of one, or a function from the parameters to one: {error}"
+        ) from error
 
 
 def flat_pair(function: str, grads: Any, params: Any) -> tuple[list[Any], list[Any], Any]:

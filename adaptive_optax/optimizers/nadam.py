@@ -39,7 +39,7 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.types import Scalar, Schedule, Transformation
+from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 from adaptive_optax.optimizers.adam import EPS_PLACEMENTS, AdamSlots
 
 
@@ -109,6 +109,9 @@ def scale_by_nadam(
     return leafwise(AdamSlots, init, update, per_step=per_step)
 
 
+scale_by_nadamw = scale_by_nadam
+
+
 def nadam(
     learning_rate: Scalar | Schedule,
     *,
@@ -134,6 +137,43 @@ def nadam(
         b1, b2, eps, eps_root, eps_placement, momentum_decay, scheduled_average, correct_nu
     )
     return descend(direction, learning_rate)
+
+
+def nadamw(
+    learning_rate: Scalar | Schedule,
+    *,
+    b1: Scalar = 0.99,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    eps_root: Scalar = 0.0,
+    eps_placement: str = "outside",
+    momentum_decay: Scalar | None = 0.004,
+    scheduled_average: bool = True,
+    correct_nu: bool = True,
+    weight_decay: Scalar | Schedule = 1e-2,
+    mask: Mask | None = None,
+    independent_decay: bool = False,
+) -> Transformation:
+    """Nadam with decoupled weight decay, as `descend` explains it and `adamw` has it.
+
+    >>> import adaptive_optax as ao, jax.numpy as jnp
+    >>> tx = nadamw(1.0, **{**ao.preset("torch", "nadamw"), "weight_decay": 0.1})
+    >>> params = jnp.array(2.0)
+    >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+    >>> round(float(updates), 4)
+    -1.2565
+    """
+    direction = scale_by_nadam(
+        b1, b2, eps, eps_root, eps_placement, momentum_decay, scheduled_average, correct_nu
+    )
+    return descend(
+        direction,
+        learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
+        independent_decay=independent_decay,
+        name="nadamw",
+    )
 
 
 def _momentum_schedule(

@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 import adaptive_optax.core.arrays as arrays
 from adaptive_optax.core.checks import check_fraction
-from adaptive_optax.core.leafwise import NoSlots, leafwise
+from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.lift import NoSlots
 from adaptive_optax.core.types import Scalar, Transformation
 
 

@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from adaptive_optax.core.arrays import scaled, zeros_slot
 from adaptive_optax.core.checks import check_fraction
 from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import NoSlots, leafwise
+from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.lift import NoSlots
 from adaptive_optax.core.types import Scalar, Schedule, Transformation
 
 

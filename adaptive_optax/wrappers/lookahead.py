@@ -26,7 +26,7 @@ from adaptive_optax.core.checks import (
     check_transformation,
 )
 from adaptive_optax.core.leafwise import LeafwiseState, leafwise
-from adaptive_optax.core.leaves import is_trained
+from adaptive_optax.core.leaves import cast_like, is_trained
 from adaptive_optax.core.types import Scalar, Transformation
 
 
@@ -46,11 +46,7 @@ class LookaheadState(NamedTuple):
 
     def eval_params(self, params: Any) -> Any:
         """The slow weights in the dtypes of params; params where there are none."""
-
-        def pick(anchor, p):
-            return p if anchor is None or _is_masked(anchor) else anchor.astype(p.dtype)
-
-        return jax.tree.map(pick, self.anchor, params, is_leaf=lambda x: x is None or _is_masked(x))
+        return cast_like(self.anchor, params)
 
 
 def lookahead(
@@ -138,7 +134,3 @@ def _between(old: jax.Array, new: jax.Array, share: Scalar) -> jax.Array:
 
 def _choose(condition: jax.Array, yes: Any, no: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
-
-
-def _is_masked(node: Any) -> bool:
-    return isinstance(node, optax.MaskedNode)

@@ -1,0 +1,190 @@
+"""The lift of a rule for one array to trees: what `leafwise` and `treewise` share.
+
+It keeps the contract for every rule, so that no rule has to:
+
+- arithmetic and slots are float32 or wider, updates come back in the parameter's dtype, and the
+  state keeps its dtypes whatever dtype the gradients have;
+- None, integer, bool and float0 leaves have no slots and do not move;
+- slots of the parameter's shape are sharded like the parameter, under jit as well as eagerly;
+- a rule is traced once per shape and dtype, not once per leaf.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_optax.core.arrays import narrowed, working_dtype
+from adaptive_optax.core.leaves import flat, flat_pair, is_trained, matching, unmoved
+
+
+class NoSlots(NamedTuple):
+    """The slots of a rule that remembers nothing."""
+
+
+class Rule(NamedTuple):
+    """An update rule for one array."""
+
+    name: str  # for errors
+    slots: Any  # a NamedTuple class
+    init: Callable[..., Any]  # p -> slots
+    update: Callable[..., Any]  # g, slots, p, at, *extras -> direction, slots
+    per_step: Callable[..., Any] | None = None  # count -> at, which all leaves share
+    extras: Callable[["Call"], Sequence[tuple]] | None = None  # further arguments, a tuple a leaf
+    counted: bool = False  # whether extras read the count
+    whole: Any = None  # of a treewise rule: its `Whole`
+    waits: Callable[[Any], jax.Array] | None = None  # at -> whether this update moves nothing
+
+
+class Call(NamedTuple):
+    """What an update was called with, for the extras of a rule."""
+
+    count: Any  # updates done before, 0 at the first; None where the rule keeps no count
+    params: Any
+    treedef: Any  # of the gradients
+    extra_args: dict[str, Any]
+
+
+class Lifted(optax.GradientTransformationExtraArgs):
+    """A transformation made of a rule, which `descend` can extend before it is lifted again."""
+
+    rule: Rule
+    again: Callable[[Rule], "Lifted"]
+
+
+def lifted(rule: Rule, init: Callable, update: Callable, again: Callable) -> Lifted:
+    """The pair of functions, with what it was made of."""
+    tx = Lifted(init, update)
+    tx.rule, tx.again = rule, again
+    return tx
+
+
+def first_count(rule: Rule) -> jax.Array | None:
+    """The count before the first update; None for a rule that reads none."""
+    return jnp.zeros((), jnp.int32) if rule.counted or rule.per_step else None
+
+
+def first_slots(rule: Rule, params: Any) -> Any:
+    """The slots of all leaves before the first update."""
+    leaves, treedef = flat(params)
+    return trees(rule, treedef, [_start(rule, p) for p in leaves])
+
+
+class Walk:
+    """One update's way over the leaves.
+
+    Attributes:
+      rows: the slots of each leaf.
+      moving: the indices of the leaves that are trained.
+    """
+
+    def __init__(self, rule: Rule, call: tuple[Any, Any, dict], slots: Any, count: Any):
+        grads, params, extra_args = call
+        self.rule = rule
+        self.grads, self.weights, self.treedef = flat_pair(rule.name, grads, params)
+        columns = _columns(rule, self.treedef, slots)
+        self.rows = [rule.slots(*(column[i] for column in columns)) for i in range(len(self.grads))]
+        self.moving = [
+            i
+            for i, (g, p) in enumerate(zip(self.grads, self.weights, strict=True))
+            if is_trained(g) and (params is None or is_trained(p))
+        ]
+        given = Call(count, params, self.treedef, extra_args)
+        self.extras = rule.extras(given) if rule.extras else [()] * len(self.grads)
+
+    def each(self, function: Callable, *shared: Any) -> list[Any]:
+        """`function(g, slots, p, *shared, *extras)` of the leaves that are trained."""
+        return [
+            function(self.grads[i], self.rows[i], self.weights[i], *shared, *self.extras[i])
+            for i in self.moving
+        ]
+
+    def trees(self, results: list[tuple[Any, Any]]) -> tuple[Any, Any]:
+        """Updates and slots as trees, from those of the trained leaves."""
+        updates = [unmoved(g, p) for g, p in zip(self.grads, self.weights, strict=True)]
+        rows = list(self.rows)
+        for i, (u, slots) in zip(self.moving, results, strict=True):
+            updates[i], rows[i] = u, slots
+        return jax.tree.unflatten(self.treedef, updates), trees(self.rule, self.treedef, rows)
+
+
+def widened(function: Callable) -> Callable:
+    """A function of (g, slots, p, ...) that is given g and p in the dtype to compute in."""
+
+    def wide(g, slots, p, *rest):
+        dtype = working_dtype((g if p is None else p).dtype)
+        return function(g.astype(dtype), slots, None if p is None else p.astype(dtype), *rest)
+
+    return wide
+
+
+def step_of(rule_update: Callable) -> Callable:
+    """The rule's update with its dtypes: wide inside, the parameter's outside."""
+    wide = widened(rule_update)
+
+    def step(g, slots, p, *rest):
+        direction, new = wide(g, slots, p, *rest)
+        import chex  # here, at the first trace: it would add a tenth to the time of `import`
+
+        chex.assert_equal_shape((g, direction))
+        chex.assert_trees_all_equal_shapes(slots, new)
+        new = jax.tree.map(lambda slot, before: slot.astype(before.dtype), new, slots)
+        return narrowed(direction, (g if p is None else p).dtype), new
+
+    return step
+
+
+def trees(rule: Rule, treedef: Any, rows: list[Any]) -> Any:
+    """Slots of trees from one row of slots a leaf."""
+    columns = ([row[i] for row in rows] for i in range(len(rule.slots._fields)))
+    return rule.slots(*(jax.tree.unflatten(treedef, column) for column in columns))
+
+
+def _start(rule: Rule, p: Any) -> Any:
+    """The slots of one leaf before its first update."""
+    if not is_trained(p):
+        return rule.slots(*(None for _ in rule.slots._fields))
+    return jax.tree.map(lambda slot: _placed(p, slot), rule.init(wide_view(p)))
+
+
+def wide_view(p: Any) -> Any:
+    """A parameter, or its `jax.ShapeDtypeStruct`, in the dtype to compute in."""
+    dtype = working_dtype(p.dtype)
+    if p.dtype == dtype:
+        return p
+    return p.update(dtype=dtype) if isinstance(p, jax.ShapeDtypeStruct) else p.astype(dtype)
+
+
+def _placed(p: Any, slot: Any) -> jax.Array:
+    """A slot of its lasting dtype, in a buffer of its own, sharded like p where shaped like p."""
+    if isinstance(slot, jax.ShapeDtypeStruct):  # the copy of a parameter not known yet
+        return jnp.zeros_like(slot)
+    if is_trained(slot):
+        slot = slot.astype(working_dtype(slot.dtype))
+    if slot is p:
+        slot = jnp.copy(slot)
+    spread = isinstance(p, jax.core.Tracer) or (
+        isinstance(p, jax.Array) and len(p.sharding.device_set) > 1
+    )
+    return _beside(p, slot) if spread and slot.shape == p.shape else slot
+
+
+def _beside(p: jax.Array, slot: jax.Array) -> jax.Array:
+    """The slot, bound to p by a condition that is never true, so that p's sharding reaches it.
+
+    A constant has no sharding of its own: under jit it would stand on one device, or on all.
+    """
+    return jnp.where((p == p) & (p != p), jnp.ones_like(slot), slot)
+
+
+def _columns(rule: Rule, treedef: Any, slots: Any) -> list[list[Any]]:
+    """The leaves of each slot's tree, in the order of the gradients."""
+    try:
+        return [matching(treedef, field) for field in slots]
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{rule.name}.update: the state does not fit the gradients; give the state that "
+            f"tx.init, or the last tx.update of this optimizer, returned: {error}"
+        ) from error

@@ -1,0 +1,174 @@
+"""Leaves as matrices, and the mathematics of one stack of matrices, shape (..., rows, columns)."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_optax.core.arrays import divided, norm
+
+
+class MatrixView(NamedTuple):
+    """How a leaf is read: leading axes stack, trailing axes are columns, the rest are rows.
+
+    A Flax kernel (in, out), or (height, width, in, out), is `MatrixView()`; a kernel of queries,
+    (embed, heads, size), is `MatrixView(outputs=2)`; layers stacked by scan, (layers, in, out),
+    are `MatrixView(stacked=1)`.
+    """
+
+    stacked: int = 0
+    outputs: int = 1
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Stack, rows and columns of a leaf of that shape."""
+        inner = len(shape) - self.outputs
+        return (
+            math.prod(shape[: self.stacked]),
+            math.prod(shape[self.stacked : inner]),
+            math.prod(shape[inner:]),
+        )
+
+
+def matrix_view(function: str, label: Any) -> MatrixView | None:
+    """What a user's label says of a leaf: None where it is no matrix.
+
+    Raises:
+      TypeError: for a label that is neither a bool nor a `MatrixView`.
+    """
+    if isinstance(label, MatrixView):
+        return label
+    if isinstance(label, bool):
+        return MatrixView() if label else None
+    raise TypeError(
+        f"{function}(matrices=...): a leaf has {label!r}; write True, False, or "
+        f"MatrixView(stacked=..., outputs=...)."
+    )
+
+
+def has_rows_and_columns(params: Any) -> Any:
+    """True for the leaves of two axes or more: what is a matrix unless the user says otherwise."""
+    return jax.tree.map(lambda p: jnp.ndim(p) >= 2, params)
+
+
+def orthogonalized(
+    x: jax.Array, steps: int, coefficients: tuple[float, float, float], eps: Any
+) -> jax.Array:
+    """Newton-Schulz steps towards U V' of x = U S V', for a stack of matrices.
+
+    Each step maps a singular value s to a s + b s^3 + c s^5, from s over the Frobenius norm.
+    """
+    a, b, c = coefficients
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
+    x = divided(x, (jax.vmap(norm)(x) + jnp.asarray(eps, x.real.dtype))[:, None, None])
+    for _ in range(steps):
+        square = x @ x.mT.conj()
+        x = a * x + (b * square + c * (square @ square)) @ x
+    return x.mT if tall else x
+
+
+def apart_from_sharding(function: Callable, like: Any) -> Callable:
+    """The function, with arrays on explicit mesh axes handed to the compiler's own sharding.
+
+    Products of matrices that are sharded along what they contract over are ambiguous on explicit
+    axes. Outside of explicit meshes this is the function itself.
+
+    Args:
+      function: of arrays, positional.
+      like: a tree of arrays like the function's result, whose shardings the result gets.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty or not mesh.explicit_axes:
+        return function
+    shardings = jax.tree.map(lambda x: jax.typeof(x).sharding, like)
+    return jax.sharding.auto_axes(function, axes=mesh.explicit_axes, out_sharding=shardings)
+
+
+class Blocks(NamedTuple):
+    """A leaf cut into a stack of blocks of one size, the last ones filled up with zeros."""
+
+    leaf: tuple[int, ...]  # shape of the leaf
+    whole: tuple[int, int, int]  # stack, rows and columns of the view
+    size: tuple[int, int]  # rows and columns of a block
+
+    @property
+    def numbers(self) -> tuple[int, int, int]:
+        """Blocks along the stack, the rows and the columns."""
+        stack, *sides = self.whole
+        down, across = (-(-n // size) for n, size in zip(sides, self.size, strict=True))
+        return stack, down, across
+
+    def _spare(self) -> tuple[int, int]:
+        """Rows and columns that the blocks have and the leaf has not."""
+        _, down, across = self.numbers
+        return down * self.size[0] - self.whole[1], across * self.size[1] - self.whole[2]
+
+    def cut(self, x: jax.Array) -> jax.Array:
+        """The blocks of a leaf, shape (blocks, rows, columns)."""
+        stack, down, across = self.numbers
+        spare = self._spare()
+        x = jnp.pad(x.reshape(self.whole), ((0, 0), (0, spare[0]), (0, spare[1])))
+        x = x.reshape(stack, down, self.size[0], across, self.size[1])
+        return x.transpose(0, 1, 3, 2, 4).reshape(-1, *self.size)
+
+    def join(self, blocks: jax.Array) -> jax.Array:
+        """The leaf of these blocks, without what filled them up."""
+        stack, down, across = self.numbers
+        x = blocks.reshape(stack, down, across, *self.size).transpose(0, 1, 3, 2, 4)
+        x = x.reshape(stack, down * self.size[0], across * self.size[1])
+        return x[:, : self.whole[1], : self.whole[2]].reshape(self.leaf)
+
+    def spare(self, side: int) -> jax.Array:
+        """1 where a block's row (side 0) or column (side 1) only fills it up, shape (blocks, n)."""
+        axis = side + 1
+        within = jnp.arange(self.numbers[axis] * self.size[side]) >= self.whole[axis]
+        within = within.reshape(self.numbers[axis], self.size[side])
+        shape = [1, 1, 1, self.size[side]]
+        shape[axis] = self.numbers[axis]
+        return jnp.broadcast_to(within.reshape(shape), (*self.numbers, self.size[side])).reshape(
+            -1, self.size[side]
+        )
+
+
+def blocks_of(view: MatrixView, shape: tuple[int, ...], size: int | None) -> Blocks:
+    """The blocks of a leaf whose sides are at most `size`; None does not cut."""
+    whole = view.shape(shape)
+    rows, columns = (max(min(n, size or n), 1) for n in whole[1:])
+    return Blocks(tuple(shape), whole, (rows, columns))
+
+
+def times(*factors: jax.Array) -> jax.Array:
+    """The product of stacks of matrices, in full precision on every platform."""
+    product = factors[0]
+    for factor in factors[1:]:
+        product = jnp.matmul(product, factor, precision="highest")
+    return product
+
+
+def adjoint(x: jax.Array) -> jax.Array:
+    """The conjugate transpose of each matrix."""
+    return x.mT.conj()
+
+
+def eigenbasis(gram: jax.Array, spare: jax.Array) -> jax.Array:
+    """Eigenvectors of Hermitian matrices as columns, largest eigenvalue first, spare ones last."""
+    return jnp.linalg.eigh(_marked(gram, spare))[1][..., ::-1]
+
+
+def turned_basis(gram: jax.Array, basis: jax.Array, spare: jax.Array) -> tuple[Any, Any]:
+    """One step of orthogonal iteration from a basis, and the order of its columns before it."""
+    gram = _marked(gram, spare)
+    sizes = jnp.einsum("...ij,...ij->...j", basis.conj(), times(gram, basis)).real
+    order = jnp.argsort(-sizes, axis=-1)
+    basis = jnp.take_along_axis(basis, order[..., None, :], axis=-1)
+    return jnp.linalg.qr(times(gram, basis))[0], order
+
+
+def _marked(gram: jax.Array, spare: jax.Array) -> jax.Array:
+    """Of size 1, with the eigenvalue -1 for what only fills a block up."""
+    largest = jnp.max(jnp.abs(gram), axis=(-2, -1), keepdims=True, initial=0.0)
+    unit = divided(gram, jnp.where(largest > 0, largest, 1.0))
+    eye = jnp.eye(gram.shape[-1], dtype=gram.dtype)
+    return unit - eye * spare[..., None, :].astype(gram.dtype)

@@ -1,0 +1,139 @@
+"""Adan: Nesterov's momentum with the gradient's change (Xie et al., 2022, arXiv:2208.06677).
+
+    c = g - g_before, 0 at the first step
+    mu <- b1 mu + (1 - b1) g        nu <- b3 nu + (1 - b3) (g + b2 c)^2
+    change <- b2 change + (1 - b2) c
+    d = (mu / (1 - b1^t) + b2 change / (1 - b2^t)) / (sqrt(nu / (1 - b3^t)) + eps)
+    p <- (p - learning_rate d) / (1 + learning_rate weight_decay)
+
+Four slots a parameter. When to use it: vision transformers and large batches, at 5 to 10 times
+Adam's rate. Departures: none from the authors' code. The paper writes 1 - b for each b here,
+starts its averages at the first gradient instead of correcting them, and has eps inside the root.
+The factor of `change` is b2: a version with 1 - b2 is in use elsewhere.
+"""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from adaptive_optax.core.arrays import (
+    bias,
+    debias,
+    denominator,
+    divided,
+    ema,
+    ema_of_squares,
+    real_slot,
+    scaled,
+    zeros_slot,
+)
+from adaptive_optax.core.checks import (
+    check_choice,
+    check_fraction,
+    check_non_negative,
+    check_rate,
+)
+from adaptive_optax.core.descend import decaying, descend, walking
+from adaptive_optax.core.leafwise import leafwise, lift
+from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
+
+
+class AdanSlots(NamedTuple):
+    """What Adan remembers."""
+
+    mu: Any  # average gradient
+    nu: Any  # average of |g + b2 c|^2
+    change: Any  # average change of the gradient
+    before: Any  # the last gradient
+
+
+def scale_by_adan(
+    b1: Scalar = 0.98,
+    b2: Scalar = 0.92,
+    b3: Scalar = 0.99,
+    eps: Scalar = 1e-8,
+    eps_placement: str = "outside",
+) -> Transformation:
+    """Adan's direction.
+
+    Args:
+      b1: decay of the mean, in [0, 1).
+      b2: decay of the mean change, and its weight in the step, in [0, 1).
+      b3: decay of the second moment, in [0, 1).
+      eps: keeps the denominator off zero, at least 0.
+      eps_placement: as in `scale_by_adam`.
+
+    Raises:
+      ValueError: for an option out of range.
+    """
+    check_fraction("adan", b1=b1, b2=b2, b3=b3)
+    check_non_negative("adan", eps=eps)
+    check_choice("adan", EPS_PLACEMENTS, eps_placement=eps_placement)
+
+    def init(p):
+        return AdanSlots(zeros_slot(p), real_slot(p), change=zeros_slot(p), before=zeros_slot(p))
+
+    def per_step(count):
+        return count == 1, bias(b1, count), bias(b2, count), bias(b3, count)
+
+    def update(g, slots, p, at):
+        first, mu_bias, change_bias, nu_bias = at
+        c = jnp.where(first, jnp.zeros_like(g), g - slots.before)
+        mu, change = ema(slots.mu, g, b1), ema(slots.change, c, b2)
+        nu = ema_of_squares(slots.nu, g + scaled(c, b2), b3)
+        ahead = debias(mu, mu_bias) + scaled(debias(change, change_bias), b2)
+        root = denominator(nu, eps, eps_placement, correction=nu_bias)
+        return divided(ahead, root), AdanSlots(mu, nu, change, g)
+
+    return leafwise(AdanSlots, init, update, per_step=per_step)
+
+
+def adan(
+    learning_rate: Scalar | Schedule,
+    *,
+    b1: Scalar = 0.98,
+    b2: Scalar = 0.92,
+    b3: Scalar = 0.99,
+    eps: Scalar = 1e-8,
+    eps_placement: str = "outside",
+    weight_decay: Scalar | Schedule = 0.0,
+    mask: Mask | None = None,
+    proximal: bool = True,
+) -> Transformation:
+    """Adan, the direction of `scale_by_adan` with decoupled weight decay.
+
+    Args:
+      learning_rate: as in `descend`, like weight_decay and mask.
+      b1: as in `scale_by_adan`, like b2, b3, eps and eps_placement.
+      b2: decay of the mean change.
+      b3: decay of the second moment.
+      eps: keeps the denominator off zero.
+      eps_placement: where eps stands.
+      weight_decay: weight of the decay, at least 0.
+      mask: which leaves decay.
+      proximal: decays by dividing the moved parameters by 1 + learning_rate weight_decay, as the
+        paper does; False decays as `descend` does.
+
+    >>> import jax.numpy as jnp
+    >>> tx = adan(0.25, weight_decay=1.0)
+    >>> params = jnp.array(1.0)
+    >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+    >>> round(float(params + updates), 6)
+    0.6
+    """
+    direction = scale_by_adan(b1, b2, b3, eps, eps_placement)
+    if not proximal:
+        return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
+    check_rate("adan", learning_rate=learning_rate, weight_decay=weight_decay)
+    rule = direction.rule
+
+    def update(g, slots, p, at, rate, share):
+        d, slots = rule.update(g, slots, p, at)
+        if share is None:
+            return scaled(d, -rate), slots
+        return divided(scaled(d, -rate) - scaled(p, share), 1 + share), slots
+
+    extras = decaying("adan", learning_rate, weight_decay, mask)
+    adan_rule = rule._replace(name="adan", update=update, extras=extras)
+    return walking(lift(adan_rule), learning_rate)

@@ -1,0 +1,137 @@
+"""AdEMAMix: Adam with a second, very slow mean.
+
+Pagliardini, Ablin & Grangier, 2024, arXiv:2409.03137:
+
+    mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) g^2
+    mu_slow <- b3_t mu_slow + (1 - b3_t) g
+    d = (mu / (1 - b1^t) + alpha_t mu_slow) / (sqrt(nu / (1 - b2^t)) + eps)
+
+Three slots a parameter. When to use it: long runs of language models, with warmup_steps the whole
+run: alpha_t rises linearly to alpha, and b3_t from b1 to b3 so that the half-life of mu_slow
+grows linearly. Departures: none; without warmup_steps alpha and b3 are constant.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_optax.core.arrays import (
+    bias,
+    debias,
+    denominator,
+    divided,
+    elapsed,
+    ema,
+    ema_of_squares,
+    log,
+    real_slot,
+    scaled,
+    zeros_slot,
+)
+from adaptive_optax.core.checks import (
+    check_choice,
+    check_fraction,
+    check_non_negative,
+    check_steps,
+)
+from adaptive_optax.core.descend import descend
+from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
+
+
+class AdemamixSlots(NamedTuple):
+    """What AdEMAMix remembers."""
+
+    mu: Any  # average gradient
+    mu_slow: Any  # average gradient over a far longer past
+    nu: Any  # average of |g|^2
+
+
+def scale_by_ademamix(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    b3: Scalar = 0.9999,
+    alpha: Scalar = 5.0,
+    warmup_steps: int | None = None,
+    eps: Scalar = 1e-8,
+    eps_placement: str = "outside",
+) -> Transformation:
+    """AdEMAMix's direction.
+
+    Args:
+      b1: decay of the mean, in [0, 1), and above 0 where b3 is scheduled.
+      b2: decay of the second moment, in [0, 1).
+      b3: decay of the slow mean, in [0, 1), at least b1.
+      alpha: weight of the slow mean, at least 0; the paper tries 2 to 10.
+      warmup_steps: steps of the schedules of alpha and b3, at least 1; None has none.
+      eps: keeps the denominator off zero, at least 0.
+      eps_placement: as in `scale_by_adam`.
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range.
+    """
+    check_fraction("ademamix", b1=b1, b2=b2, b3=b3)
+    check_non_negative("ademamix", alpha=alpha, eps=eps)
+    check_choice("ademamix", EPS_PLACEMENTS, eps_placement=eps_placement)
+    if warmup_steps is not None:
+        check_steps("ademamix", warmup_steps=warmup_steps)
+        for name, decay in (("b1", b1), ("b3", b3)):
+            if isinstance(decay, int | float) and decay == 0:
+                raise ValueError(f"ademamix({name}=0): with warmup_steps {name} must be above 0.")
+
+    def init(p):
+        return AdemamixSlots(mu=zeros_slot(p), mu_slow=zeros_slot(p), nu=real_slot(p))
+
+    def per_step(count):
+        weight, decay = _mixture(count, b1, b3, alpha, warmup_steps)
+        return bias(b1, count), bias(b2, count), weight, decay
+
+    def update(g, slots, p, at):
+        mu_bias, nu_bias, weight, decay = at
+        mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
+        mu_slow = ema(slots.mu_slow, g, decay)
+        mixed = debias(mu, mu_bias) + scaled(mu_slow, weight)
+        root = denominator(nu, eps, eps_placement, correction=nu_bias)
+        return divided(mixed, root), AdemamixSlots(mu, mu_slow, nu)
+
+    return leafwise(AdemamixSlots, init, update, per_step=per_step)
+
+
+def ademamix(
+    learning_rate: Scalar | Schedule,
+    *,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    b3: Scalar = 0.9999,
+    alpha: Scalar = 5.0,
+    warmup_steps: int | None = None,
+    eps: Scalar = 1e-8,
+    eps_placement: str = "outside",
+    weight_decay: Scalar | Schedule = 0.0,
+    mask: Mask | None = None,
+) -> Transformation:
+    """AdEMAMix, the direction of `scale_by_ademamix` with `descend`'s decoupled weight decay.
+
+    >>> import jax.numpy as jnp
+    >>> tx = ademamix(0.25, b3=0.9, alpha=4.0)
+    >>> params = jnp.array(0.0)
+    >>> updates, _ = tx.update(jnp.array(3.0), tx.init(params), params)
+    >>> round(float(updates), 6)
+    -0.35
+    """
+    direction = scale_by_ademamix(b1, b2, b3, alpha, warmup_steps, eps, eps_placement)
+    return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
+
+
+def _mixture(
+    count: jax.Array, b1: Scalar, b3: Scalar, alpha: Scalar, warmup_steps: int | None
+) -> tuple[Scalar, Scalar]:
+    """alpha_t and b3_t."""
+    if warmup_steps is None:
+        return alpha, b3
+    done = jnp.minimum(divided(elapsed(count), warmup_steps), 1.0)
+    # exp(log b1 log b3 / ((1 - x) log b3 + x log b1)): 1 / log b3_t goes linearly between the two.
+    inverse = scaled(1 - done, 1 / log(b1)) + scaled(done, 1 / log(b3))
+    return scaled(done, alpha), jnp.exp(1 / inverse)

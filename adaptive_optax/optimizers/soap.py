@@ -1,0 +1,239 @@
+"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al., 2024, arXiv:2409.11321).
+
+    left <- s left + (1 - s) g g'        right <- s right + (1 - s) g' g
+    r = Q_left' g Q_right               the gradient in the basis
+    mu, nu: Adam's averages of r        d = Q_left [mu_hat / (sqrt(nu_hat) + eps)] Q_right'
+    every k-th step Q <- qr(left Q), its columns sorted by their eigenvalues, for each side
+
+The first call takes the bases from eigh(left) and eigh(right) and does not move. Two slots a
+parameter, and 2 m^2 + 2 n^2 numbers for a matrix of m x n. When to use it: dense and convolutional
+nets whose sides fit, at about Adam's rate, with few steps; a step costs more than Adam's.
+Departures: none from the authors' code, but that `descend` decays before the step. mu is kept in
+the parameter's basis and rotated, which is the same average.
+"""
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_optax.core.arrays import (
+    bias,
+    clipped,
+    debias,
+    denominator,
+    divided,
+    ema,
+    ema_of_squares,
+    real_slot,
+    zeros_slot,
+)
+from adaptive_optax.core.checks import check_fraction, check_non_negative, check_steps
+from adaptive_optax.core.descend import descend, walking
+from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.matrices import (
+    Blocks,
+    MatrixView,
+    adjoint,
+    apart_from_sharding,
+    blocks_of,
+    eigenbasis,
+    has_rows_and_columns,
+    matrix_view,
+    times,
+    turned_basis,
+)
+from adaptive_optax.core.split import split
+from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+
+
+class SoapSlots(NamedTuple):
+    """What SOAP remembers; stacks of square matrices for the blocks, None for a side without."""
+
+    mu: Any  # average gradient
+    nu: Any  # average of |r|^2, in the basis
+    left: Any  # average of g g', shape (blocks, rows, rows)
+    right: Any  # average of g' g, shape (blocks, columns, columns)
+    left_basis: Any  # Q_left, shaped like left
+    right_basis: Any  # Q_right, shaped like right
+
+
+def scale_by_soap(
+    b1: Scalar = 0.95,
+    b2: Scalar = 0.95,
+    shampoo_decay: Scalar | None = None,
+    eps: Scalar = 1e-8,
+    every: int = 10,
+    max_size: int = 10000,
+    block_size: int | None = None,
+    matrices: Mask = has_rows_and_columns,
+) -> Transformation:
+    """SOAP's direction.
+
+    Args:
+      b1: decay of the mean, in [0, 1).
+      b2: decay of the second moment, in [0, 1).
+      shampoo_decay: decay of left and right, in [0, 1); None takes b2.
+      eps: keeps the denominator off zero, at least 0.
+      every: steps from one turn of the bases to the next, at least 1.
+      max_size: a longer side has no basis, and so no matrices; at least 1.
+      block_size: cuts a longer side into the fewest equal blocks of at most this size, at least
+        1; None does not cut.
+      matrices: which leaves are matrices, and how they are read, as in `scale_by_muon`. All
+        others have Adam's direction, without one at the first call.
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range.
+    """
+    part = _parts(b1, b2, shampoo_decay, eps, every, max_size, block_size)
+    return split("soap", "matrices", matrices, part)
+
+
+def soap(
+    learning_rate: Scalar | Schedule,
+    *,
+    b1: Scalar = 0.95,
+    b2: Scalar = 0.95,
+    shampoo_decay: Scalar | None = None,
+    eps: Scalar = 1e-8,
+    every: int = 10,
+    max_size: int = 10000,
+    block_size: int | None = None,
+    matrices: Mask = has_rows_and_columns,
+    weight_decay: Scalar | Schedule = 0.0,
+    mask: Mask | None = None,
+) -> Transformation:
+    """SOAP, the direction of `scale_by_soap` with `descend`'s decoupled weight decay.
+
+    >>> import jax.numpy as jnp
+    >>> tx = soap(0.25)
+    >>> params = jnp.zeros((2, 2))
+    >>> state = tx.init(params)
+    >>> for _ in range(2):
+    ...     updates, state = tx.update(jnp.array([[3.0, 0.0], [0.0, -4.0]]), state, params)
+    >>> updates.round(4).tolist()
+    [[-0.25, -0.0], [-0.0, 0.25]]
+    """
+    part = _parts(b1, b2, shampoo_decay, eps, every, max_size, block_size)
+
+    def descending(label):
+        name, direction = part(label)
+        return name, descend(
+            direction, learning_rate, weight_decay=weight_decay, mask=mask, name="soap"
+        )
+
+    return walking(split("soap", "matrices", matrices, descending), learning_rate)
+
+
+def _parts(b1, b2, shampoo_decay, eps, every, max_size, block_size):
+    """From a label to the direction of its leaves."""
+    decay = b2 if shampoo_decay is None else shampoo_decay
+    check_fraction("soap", b1=b1, b2=b2, shampoo_decay=decay)
+    check_non_negative("soap", eps=eps)
+    check_steps("soap", every=every, max_size=max_size)
+    if block_size is not None:
+        check_steps("soap", block_size=block_size)
+
+    def part(label):
+        view = matrix_view("soap", label)
+        rule = _rule(view, b1, b2, decay, eps, every, max_size, block_size)
+        if view is None:
+            return "rest", rule
+        return "matrices" if view == MatrixView() else f"matrices{tuple(view)}", rule
+
+    return part
+
+
+def _rule(view, b1, b2, decay, eps, every, max_size, block_size) -> Transformation:
+    """The rule for leaves that are read in one way; for view None Adam from the second call on."""
+
+    def sides(shape):
+        """The blocks of a leaf, and which of their two sides have a basis."""
+        blocks = blocks_of(view or MatrixView(), shape or (1,), block_size)
+        return blocks, [view is not None and n <= max_size for n in blocks.size]
+
+    def init(p):
+        blocks, based = sides(p.shape)
+        stack = math.prod(blocks.numbers)
+
+        def square(side, start):
+            size = blocks.size[side]
+            return jnp.broadcast_to(start(size), (stack, size, size)) if based[side] else None
+
+        zeros = partial(square, start=lambda size: jnp.zeros((size, size), p.dtype))
+        eye = partial(square, start=lambda size: jnp.eye(size, dtype=p.dtype))
+        return SoapSlots(zeros_slot(p), real_slot(p), zeros(0), zeros(1), eye(0), eye(1))
+
+    def per_step(count):
+        moves = jnp.maximum(count - 1, 1)
+        turn = jnp.where(count == 1, 1, jnp.where((count - 1) % every == 0, 2, 0))
+        return turn, bias(b1, moves), bias(b2, moves)
+
+    def update(g, slots, p, at):
+        blocks, _ = sides(g.shape)
+        return apart_from_sharding(partial(step, blocks), (g, slots))(g, slots, at)
+
+    def step(blocks, g, slots, at):
+        turn, mu_bias, nu_bias = at
+        first = turn == 1
+        bases = slots.left_basis, slots.right_basis
+        mu = ema(slots.mu, g, b1)
+        r = rotated(blocks, bases, g)
+        nu = ema_of_squares(slots.nu, r, b2)
+        root = denominator(nu, eps, "uncorrected", correction=nu_bias)
+        u = divided(debias(rotated(blocks, bases, mu), mu_bias), root)
+        u = rotated(blocks, bases, u, back=True)
+        u, mu, nu = (
+            jnp.where(first, y, x) for x, y in ((u, 0 * u), (mu, slots.mu), (nu, slots.nu))
+        )
+        averages, new = [], []
+        for side, (average, basis) in enumerate(zip((slots.left, slots.right), bases, strict=True)):
+            if basis is not None:
+                average = ema(average, gram(blocks, g, side), decay)
+                basis, nu = turned(blocks, side, turn, average, basis, nu)
+            averages.append(average)
+            new.append(basis)
+        return u, SoapSlots(mu, nu, *averages, *new)
+
+    return leafwise(SoapSlots, init, update, per_step=per_step, waits=lambda at: at[0] == 1)
+
+
+def rotated(blocks: Blocks, bases: tuple, x: jax.Array, back: bool = False) -> jax.Array:
+    """A leaf in the bases of its blocks, or back from them; a side without basis stays."""
+    left, right = bases
+    x = blocks.cut(x)
+    if left is not None:
+        x = times(left if back else adjoint(left), x)
+    if right is not None:
+        x = times(x, adjoint(right) if back else right)
+    return blocks.join(x)
+
+
+def gram(blocks: Blocks, g: jax.Array, side: int) -> jax.Array:
+    """Of each block g g' (side 0) or g' g (side 1), of gradients clipped so that it is finite."""
+    most = float(jnp.finfo(g.real.dtype).max / max(g.size, 1)) ** 0.5 / 8
+    x = blocks.cut(clipped(g, most))
+    return times(x, adjoint(x)) if side == 0 else times(adjoint(x), x)
+
+
+def turned(
+    blocks: Blocks, side: int, turn: jax.Array, average: jax.Array, basis: jax.Array, nu: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The basis of one side, and nu with its coordinates in the order of the new basis.
+
+    turn is 0 for what was, 1 for the first basis and 2 for a step from the last one.
+    """
+    spare = blocks.spare(side)
+
+    def start(basis, nu):
+        return eigenbasis(average, spare), nu
+
+    def step(basis, nu):
+        basis, order = turned_basis(average, basis, spare)
+        along = order[:, :, None] if side == 0 else order[:, None, :]
+        return basis, blocks.join(jnp.take_along_axis(blocks.cut(nu), along, axis=side + 1))
+
+    basis, nu = jax.lax.switch(turn, [lambda basis, nu: (basis, nu), start, step], basis, nu)
+    return jax.lax.stop_gradient(basis), nu
