@@ -17,6 +17,18 @@ EXAMPLES = """examples:
   adaptive-optax compare --task regression --optimizers sgd --learning-rate 0.01
   adaptive-optax compare --task cifar10 --data-dir ~/data/cifar-10-batches-py --epochs 20
 """
+CONTRACT_EXAMPLES = """examples:
+  adaptive-optax contract optax.adam
+      every property of the contract, with evidence of what is not kept: 10 seconds
+  adaptive-optax contract my_module:my_optimizer adaptive_optax.lion
+      several side by side; my_module may be a file in the current directory
+  adaptive-optax contract optax.adam --properties fixed_point,huge_gradients
+  adaptive-optax contract --list
+  adaptive-optax contract --page docs/contract.md
+      the page of all optimizers, here and in optax: ten minutes
+
+The exit code is 0 where all is kept, 1 where a property failed and 2 for misuse.
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       argv: the words after the command's name; None takes the process's own.
 
     Returns:
-      The exit code: 0, 2 for what the user can set right, 130 after Ctrl-C.
+      The exit code: 0, 1 where the contract is not kept, 2 for what the user can set right, 130
+      after Ctrl-C.
     """
     try:
         options = _parser().parse_args(argv)
@@ -51,11 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "adaptive-optax",
         description="Adaptive-learning-rate optimizers for JAX.",
-        epilog=EXAMPLES,
+        epilog=f"{EXAMPLES}\n{CONTRACT_EXAMPLES.partition(chr(10))[2]}",
         formatter_class=formatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_compare(commands, formatter)
+    _add_contract(commands, formatter)
     return parser
 
 
@@ -116,6 +130,30 @@ def _compare(options: argparse.Namespace) -> int:
     report.show(found, console)
     print(f"{found.seconds:.0f} s; results and pictures are in {options.out}")
     return 130 if found.interrupted else 0
+
+
+def _add_contract(commands, formatter: type) -> None:
+    help_text = "try the contract on any optax-style transformation"
+    contract = commands.add_parser(
+        "contract",
+        help=help_text,
+        description=help_text,
+        epilog=CONTRACT_EXAMPLES,
+        formatter_class=formatter,
+    )
+    add = contract.add_argument
+    add("targets", nargs="*", metavar="TARGET", help="module.attribute, or module:attribute")
+    add("--properties", metavar="A,B", help="names of properties; all by default")
+    add("--without", metavar="A,B", help="names of properties to leave out")
+    add("--list", action="store_true", help="list the properties, and do no more")
+    add("--page", metavar="FILE", help="write a page of Markdown; without targets, on all we know")
+    contract.set_defaults(run=_contract)
+
+
+def _contract(options: argparse.Namespace) -> int:
+    from adaptive_optax.testing import command
+
+    return command.run(options)
 
 
 def _need(**packages: str) -> None:

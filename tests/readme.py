@@ -14,9 +14,8 @@ def table() -> str:
     rows = ["| name | update rule | slots | when to use |", "|---|---|---|---|"]
     for row in CASES:
         if row.rule:
-            slots = "inner + 1" if "lookahead" in row.names else str(row.slots)
-            name = "lookahead(inner)" if "lookahead" in row.names else row.id
-            rows.append(f"| `{name}` | {row.rule} | {slots} | {row.when} |")
+            slots = row.memory or str(row.slots)
+            rows.append(f"| `{row.title}` | {row.rule} | {slots} | {row.when} |")
     return "\n".join(rows) + "\n"
 
 

@@ -124,7 +124,8 @@ def test_zero_gradients_move_nothing_but_decay(row):
     params = params_of()
     zeros = jax.tree.map(jnp.zeros_like, params)
     moved, _, _ = run(row.make(), params, [zeros] * 6)
-    decays = {"adam-l2", "adamw", "adamw-independent", "lion-decay"}
+    decays = {"adam-l2", "adamw", "adamw-independent", "lion-decay", "nadamw", "lamb-decay"}
+    decays |= {"adan-decay", "schedule_free(adamw)"}
     for before, after in zip(jax.tree.leaves(params), jax.tree.leaves(moved), strict=True):
         if row.id in decays:
             assert float(jnp.max(jnp.abs(after) - jnp.abs(before))) <= 0

@@ -8,7 +8,10 @@ from catalogue import CASES, by_id
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+import adaptive_optax as ao
+
 SPECS = {"kernel": P("data", "model"), "bias": P("model"), "scale": P()}
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 SHAPES = {"kernel": (8, 4), "bias": (8,), "scale": ()}
 
 
@@ -27,14 +30,27 @@ def sharded_params(mesh, dtype=jnp.float32):
 
 
 def assert_follows(state, params):
-    """Every leaf under a parameter's name is sharded like it, if of its shape."""
+    """Every leaf under a parameter's name and of its shape is sharded like it; how many are."""
     found = 0
     for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
         name = getattr(path[-1], "key", None)
-        if name in params:
+        if name in params and leaf.shape == params[name].shape:
             assert leaf.sharding.is_equivalent_to(params[name].sharding, leaf.ndim), path
             found += 1
     return found
+
+
+def test_means_over_an_axis_are_sharded_like_the_other_axis():
+    mesh = mesh_of(AxisType.Auto)
+    params = sharded_params(mesh)
+    slots = jax.jit(ao.scale_by_adafactor().init)(params).slots
+    assert slots.row["kernel"].sharding.is_equivalent_to(NamedSharding(mesh, P("data")), 1)
+    assert slots.column["kernel"].sharding.is_equivalent_to(NamedSharding(mesh, P("model")), 1)
+
+
+def whole_slots(row) -> int:
+    """How many arrays of the state are at least shaped like a parameter."""
+    return 3 * row.slots if row.leaves is None else row.leaves - 4
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=lambda d: d.__name__)
@@ -45,7 +61,7 @@ def test_slots_are_sharded_like_their_parameters(row, kind, dtype):
     with jax.set_mesh(mesh):
         params = sharded_params(mesh, dtype)
         eager, jitted = tx.init(params), jax.jit(tx.init)(params)
-        assert assert_follows(eager, params) == assert_follows(jitted, params) >= 3 * row.slots
+        assert assert_follows(eager, params) == assert_follows(jitted, params) >= whole_slots(row)
         step = jax.jit(tx.update)
         updates, state = step(params, jitted, params)
         assert_follows(updates, params)
@@ -71,25 +87,28 @@ def test_params_and_state_made_in_one_jit(row):
 
 
 @pytest.mark.parametrize("row", CASES, ids=by_id)
-def test_sharded_updates_equal_one_device_without_collectives(row):
+def test_sharded_updates_equal_one_device_and_need_no_collectives_elementwise(row):
     mesh, tx = mesh_of(AxisType.Auto), row.make()
+    if row.names[0] == "soap":  # a direction without gradients would be rounding over rounding
+        tx = ao.soap(row.rate, eps=1e-2)
     params = sharded_params(mesh)
     state = jax.jit(tx.init)(params)
     step = jax.jit(tx.update)
     text = step.lower(params, state, params).compile().as_text()
-    for word in ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter"):
-        assert word not in text
+    if row.elementwise:
+        assert not [word for word in COLLECTIVES if word in text]
     alone = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), params)
     state_alone = tx.init(alone)
     for _ in range(6):
         updates, state = step(params, state, params)
         updates_alone, state_alone = step(alone, state_alone, alone)
         # Equal bit for bit under jax 0.10 and 0.11; 0.12 compiles a shard's tail differently.
-        jax.tree.map(
-            lambda a, b: np.testing.assert_array_max_ulp(np.asarray(a), np.asarray(b), maxulp=2),
-            updates,
-            updates_alone,
-        )
+        for a, b in zip(jax.tree.leaves(updates), jax.tree.leaves(updates_alone), strict=True):
+            if row.elementwise:
+                np.testing.assert_array_max_ulp(np.asarray(a), np.asarray(b), maxulp=2)
+            else:  # sums in another order, which SOAP divides by an eps of 1e-2
+                slack = 1e-4 if row.names[0] == "soap" else 1e-6
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=slack * float(jnp.abs(b).max()))
 
 
 @pytest.mark.parametrize("row", CASES[:1] + CASES[8:9] + CASES[-1:], ids=by_id)
@@ -99,4 +118,4 @@ def test_init_from_shapes_follows_their_sharding(row):
     shapes = jax.tree.map(
         lambda p: jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=p.sharding), params
     )
-    assert assert_follows(row.make().init(shapes), params) >= 3 * row.slots
+    assert assert_follows(row.make().init(shapes), params) >= whole_slots(row)

@@ -12,98 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from goldens.presets_expected import PRESETS
+import tree_options
+from oracle_options import DEFAULTS, INSIDE, OPTIONS, STEPS, UNCORRECTED, WAVES
 from oracles import ORACLES, lookahead_adam, lookahead_sgd
+from oracles.tree_rules import TREE_ORACLES
 
 import adaptive_optax as ao
 
-STEPS = 48
 # Of the largest value that a coordinate reached. Measured in float64: up to 6e-14, and 1e-12 for
 # RAdam, whose rho the oracle takes by the paper's formula, which loses four digits; in float32,
 # where a rounding is 2^-24 = 6e-8 and the averages keep those of some dozen steps, up to 3e-6.
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 RADAM = 1e-11  # in float64
 
-# Our defaults: the papers', but that decay is multiplied by the rate as in the libraries.
-DEFAULTS = {**PRESETS["paper"]}
-DEFAULTS["adamw"] = {**DEFAULTS["adamw"], "independent_decay": False}
-
-INSIDE, UNCORRECTED = {"eps_placement": "inside"}, {"eps_placement": "uncorrected"}
-FALLING = 0.3 / np.sqrt(np.arange(1, STEPS + 1))  # as a schedule of the rate or the decay
-WAVES = 0.1 * (1.1 + np.sin(np.arange(STEPS)))
-
-# By optimizer, the options in which a case differs from the defaults.
-OPTIONS: dict[str, list[dict[str, Any]]] = {
-    "sgd": [
-        {},
-        {"momentum": 0.0},
-        {"momentum": 0.9},
-        {"momentum": 0.8, "nesterov": True},
-    ],
-    "adagrad": [
-        {},
-        INSIDE,
-        {"initial_accumulator_value": 0.1},
-        {"initial_accumulator_value": 0.1, **INSIDE},
-    ],
-    "rmsprop": [
-        {},
-        {"decay": 0.99},
-        INSIDE,
-        {"centered": True},
-        {"centered": True, "decay": 0.95, **INSIDE},
-        {"momentum": 0.9},
-        {"momentum": 0.9, "nesterov": True, **INSIDE},
-        {"centered": True, "momentum": 0.8, "nesterov": True, "decay": 0.99},
-    ],
-    "adadelta": [{}, {"rho": 0.8}],
-    "adam": [
-        {},
-        INSIDE,
-        UNCORRECTED,
-        {"eps_root": 1e-3},
-        {"b1": 0.8, "b2": 0.95},
-        {"b1": 0.0, "b2": 0.9},
-        {"b1": 0.95, "b2": 0.9, **UNCORRECTED},
-        {"l2": 0.2},
-        {"l2": 0.2, **INSIDE},
-    ],
-    "adamw": [
-        {},
-        {"weight_decay": 0.0},
-        {"weight_decay": 0.2, **INSIDE},
-        {"weight_decay": 0.2, **UNCORRECTED},
-        {"weight_decay": 0.2, "eps_root": 1e-3},
-        {"weight_decay": 0.2, "independent_decay": True},
-        {"weight_decay": FALLING},
-        {"weight_decay": FALLING, "independent_decay": True, "b1": 0.8, "b2": 0.95},
-    ],
-    "nadam": [
-        {},
-        {"b1": 0.9, "b2": 0.95},
-        {"correct_nu": False},
-        {"correct_nu": False, "b2": 0.9, **UNCORRECTED},
-        {"scheduled_average": False},
-        {"scheduled_average": False, "correct_nu": False, "b1": 0.9, **INSIDE},
-        {"momentum_decay": None},
-        {"momentum_decay": 1.0, "b1": 0.9, "b2": 0.9, **UNCORRECTED},
-        {"momentum_decay": 0.05, "scheduled_average": False},
-    ],
-    "radam": [
-        {},
-        {"threshold": 5.0},
-        {"threshold": 7.5, "b1": 0.8, "b2": 0.99, **INSIDE},
-        {"before_rectification": "skip"},
-        {"before_rectification": "skip", "threshold": 5.0, "b2": 0.95, **UNCORRECTED},
-        {"b2": 0.5},  # rho never exceeds 4: not rectified at all
-        {"b2": 0.7, **UNCORRECTED},
-    ],
-    "lion": [
-        {},
-        {"b1": 0.95, "b2": 0.98},
-        {"b1": 0.5, "b2": 0.8, "weight_decay": 0.2},
-    ],
-}
 RATES = (0.1, WAVES)
 
 
@@ -260,7 +181,7 @@ def test_follows_the_oracle(case, dtype):
 
 
 def test_every_oracle_has_cases():
-    assert set(OPTIONS) == set(ORACLES)
+    assert {*OPTIONS, *tree_options.OPTIONS} == {*ORACLES, *TREE_ORACLES}
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "nadam", "radam"])

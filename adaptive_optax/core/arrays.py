@@ -26,14 +26,19 @@ def real_slot(p: jax.Array, value: Scalar = 0.0) -> jax.Array:
     return jnp.full_like(p, value, dtype=jnp.finfo(p.dtype).dtype)
 
 
-def reduced_slot(p: jax.Array, axis: int) -> jax.Array:
-    """Real zeros of p's shape without one axis, sharded like p's others: a slot of means.
+def beside(p: jax.Array, x: jax.Array) -> jax.Array:
+    """X, bound to p of its shape by a condition that is never true, to be sharded like p.
 
-    Taken from p by a condition that is never true, since a constant has no sharding of its own.
+    A constant has no sharding of its own: under jit it would stand on one device, or on all.
     """
+    return jnp.where((p == p) & (p != p), jnp.ones_like(x), x)
+
+
+def reduced_slot(p: jax.Array, axis: int) -> jax.Array:
+    """Real zeros of p's shape without one axis, sharded like p's others: a slot of means."""
     if isinstance(p, jax.ShapeDtypeStruct):
         p = jnp.zeros_like(p)
-    return jnp.where((p == p) & (p != p), jnp.ones_like(p.real), 0.0).sum(axis)
+    return beside(p, real_slot(p)).sum(axis)
 
 
 def scaled(x: jax.Array, factor: Scalar) -> jax.Array:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.arrays import narrowed, working_dtype
+from adaptive_optax.core.arrays import beside, narrowed, working_dtype
 from adaptive_optax.core.leaves import flat, flat_pair, is_trained, matching, unmoved
 
 
@@ -168,15 +168,7 @@ def _placed(p: Any, slot: Any) -> jax.Array:
     spread = isinstance(p, jax.core.Tracer) or (
         isinstance(p, jax.Array) and len(p.sharding.device_set) > 1
     )
-    return _beside(p, slot) if spread and slot.shape == p.shape else slot
-
-
-def _beside(p: jax.Array, slot: jax.Array) -> jax.Array:
-    """The slot, bound to p by a condition that is never true, so that p's sharding reaches it.
-
-    A constant has no sharding of its own: under jit it would stand on one device, or on all.
-    """
-    return jnp.where((p == p) & (p != p), jnp.ones_like(slot), slot)
+    return beside(p, slot) if spread and slot.shape == p.shape else slot
 
 
 def _columns(rule: Rule, treedef: Any, slots: Any) -> list[list[Any]]:

@@ -170,5 +170,5 @@ def _marked(gram: jax.Array, spare: jax.Array) -> jax.Array:
     """Of size 1, with the eigenvalue -1 for what only fills a block up."""
     largest = jnp.max(jnp.abs(gram), axis=(-2, -1), keepdims=True, initial=0.0)
     unit = divided(gram, jnp.where(largest > 0, largest, 1.0))
-    eye = jnp.eye(gram.shape[-1], dtype=gram.dtype)
-    return unit - eye * spare[..., None, :].astype(gram.dtype)
+    eye = jnp.eye(gram.shape[-1], dtype=gram.dtype)[None]
+    return unit - eye * spare[:, None, :].astype(gram.dtype)

@@ -74,7 +74,9 @@ def scale_by_amsgrad(
 
     def update(g, slots, p, biases):
         mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
-        nu_max = jnp.maximum(slots.nu_max, debias(nu, biases[1]) if before else nu)
+        most = jnp.finfo(nu.dtype).max / 2
+        nu_hat = jnp.minimum(debias(nu, biases[1]), most) if before else nu
+        nu_max = jnp.maximum(slots.nu_max, nu_hat)
         correction = 1.0 if before else biases[1]
         root = denominator(nu_max, eps, eps_placement, correction=correction)
         return divided(debias(mu, biases[0]), root), AmsgradSlots(mu, nu, nu_max)

@@ -1,6 +1,6 @@
 """D-Adaptation for Adam (Defazio & Mishchenko, 2023, arXiv:2301.07733).
 
-    s = learning_rate d                             d, the distance to the solution, first d0
+    s = learning_rate d sqrt(1 - b2^t) / (1 - b1^t)     d, the distance to the solution, first d0
     r <- b3 r + (1 - b3) s <g, grad_sum / (sqrt(nu) + eps)>    b3 = sqrt(b2); before nu's update
     grad_sum <- b3 grad_sum + (1 - b3) s g
     mu <- b1 mu + (1 - b1) s g        nu <- b2 nu + (1 - b2) g^2
@@ -8,9 +8,9 @@
     d <- max(d, r / ((1 - b3) |grad_sum|_1))        r and the 1-norm over the whole tree
 
 Three slots a parameter. When to use it: where no learning rate is to be tuned; `prodigy`, which
-followed it, finds the distance faster. Departures: none from the authors' code, which takes the
-old nu in r where the paper's algorithm has the new one. `bias_correction` multiplies s by
-sqrt(1 - b2^t) / (1 - b1^t), as optax always does.
+followed it, does better in its authors' tests. Departures: the paper corrects no bias
+(`bias_correction=False`, its preset), but then d overshoots: on |x| by up to 4.9 times, with the
+correction by 2.3. The old nu in r is of the authors' code; the paper's algorithm has the new one.
 """
 
 from typing import Any, NamedTuple
@@ -67,7 +67,7 @@ def scale_by_dadapt_adam(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     d0: Scalar = 1e-6,
-    bias_correction: bool = False,
+    bias_correction: bool = True,
     weight_decay: Scalar | Schedule = 0.0,
     mask: Mask | None = None,
 ) -> Transformation:
@@ -79,7 +79,7 @@ def scale_by_dadapt_adam(
       b2: decay of the second moment, in [0, 1).
       eps: keeps the denominator off zero, at least 0.
       d0: the first distance, above 0, and below the true one.
-      bias_correction: corrects Adam's biases, which makes the first steps longer.
+      bias_correction: multiplies s by sqrt(1 - b2^t) / (1 - b1^t).
       weight_decay: at least 0, times s; a number, an array or a schedule.
       mask: which leaves decay, as in `descend`.
 
@@ -142,14 +142,14 @@ def dadapt_adam(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     d0: Scalar = 1e-6,
-    bias_correction: bool = False,
+    bias_correction: bool = True,
     weight_decay: Scalar | Schedule = 0.0,
     mask: Mask | None = None,
 ) -> Transformation:
     """D-Adapted Adam, the step of `scale_by_dadapt_adam`. Leave the learning rate at 1.
 
     >>> import jax.numpy as jnp
-    >>> tx = dadapt_adam(bias_correction=True)
+    >>> tx = dadapt_adam()
     >>> params = jnp.array(1.0)
     >>> state = tx.init(params)
     >>> for _ in range(300):

@@ -9,9 +9,10 @@
 
 Four slots a parameter. When to use it: where no learning rate is to be tuned; keep the rate at 1
 and give it a schedule such as a cosine. The first steps have the size d0: where a parameter is so
-large, or its dtype so narrow, that it cannot move by that, d does not grow; raise d0. Departures: none from the authors' code, which scales r and
-grad_sum by 1 / d0 and leaves out (1 - b3), both without effect, and multiplies eps by the new d.
-`bias_correction` makes s of learning_rate d sqrt(1 - b2^t) / (1 - b1^t), as optax always does.
+large, or its dtype so narrow, that it cannot move by that, d does not grow; raise d0.
+Departures: none from the authors' code, which scales r and grad_sum by 1 / d0 and leaves out
+(1 - b3), both without effect, and multiplies eps by the new d. `bias_correction` makes s of
+learning_rate d sqrt(1 - b2^t) / (1 - b1^t), as optax always does.
 """
 
 from typing import Any, NamedTuple

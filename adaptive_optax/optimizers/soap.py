@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
+    beside,
     bias,
     clipped,
     debias,
@@ -195,7 +196,7 @@ def _rule(view, b1, b2, decay, eps, every, max_size, block_size) -> Transformati
                 basis, nu = turned(blocks, side, turn, average, basis, nu)
             averages.append(average)
             new.append(basis)
-        return u, SoapSlots(mu, nu, *averages, *new)
+        return beside(g, u), SoapSlots(mu, beside(g, nu), *averages, *new)
 
     return leafwise(SoapSlots, init, update, per_step=per_step, waits=lambda at: at[0] == 1)
 
@@ -203,6 +204,8 @@ def _rule(view, b1, b2, decay, eps, every, max_size, block_size) -> Transformati
 def rotated(blocks: Blocks, bases: tuple, x: jax.Array, back: bool = False) -> jax.Array:
     """A leaf in the bases of its blocks, or back from them; a side without basis stays."""
     left, right = bases
+    if left is None and right is None:
+        return x
     x = blocks.cut(x)
     if left is not None:
         x = times(left if back else adjoint(left), x)

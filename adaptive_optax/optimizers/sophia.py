@@ -195,5 +195,4 @@ def gauss_newton_bartlett(
 def _when_due(estimate: Estimate, params: Any, due: jax.Array) -> Any:
     """What the function gives at due steps, zeros at others, where it does not run."""
     shapes = jax.eval_shape(estimate, params)
-    zeros = lambda params: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)  # noqa: E731
-    return jax.lax.cond(due, estimate, zeros, params)
+    return jax.lax.cond(due, estimate, lambda _: jax.tree.map(jnp.zeros_like, shapes), params)

@@ -4,9 +4,10 @@
     python tests/goldens/make_optax.py
 
 RMSProp's momentum runs at a constant rate only: optax multiplies by the rate before it, which is
-another rule once the rate changes.
+another rule once the rate changes. Of optax.yogi, Adan and Sophia see README.md.
 """
 
+import functools
 import os
 
 os.environ.update(JAX_PLATFORMS="cpu", JAX_ENABLE_X64="1")
@@ -15,94 +16,100 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from record import join, rate_that_changes, run, save, sequence
-
-CHANGING = rate_that_changes()
-# (suffix, our name, function, its arguments, our overrides of its preset, learning rate)
-CASES = [
-    ("defaults", "sgd", "sgd", {}, {}, 1e-2),
-    ("momentum", "sgd", "sgd", {"momentum": 0.9}, {"momentum": 0.9}, 0.02),
-    ("momentum-schedule", "sgd", "sgd", {"momentum": 0.9}, {"momentum": 0.9}, CHANGING),
-    (
-        "nesterov-schedule",
-        "sgd",
-        "sgd",
-        {"momentum": 0.8, "nesterov": True},
-        {"momentum": 0.8, "nesterov": True},
-        CHANGING,
-    ),
-    ("defaults", "adagrad", "adagrad", {}, {}, 1e-2),
-    ("eps", "adagrad", "adagrad", {"eps": 1e-2}, {"eps": 1e-2}, 0.1),
-    (
-        "start-schedule",
-        "adagrad",
-        "adagrad",
-        {"initial_accumulator_value": 0.0},
-        {"initial_accumulator_value": 0.0},
-        CHANGING,
-    ),
-    ("defaults", "rmsprop", "rmsprop", {}, {}, 1e-2),
-    ("eps", "rmsprop", "rmsprop", {"eps": 1e-2}, {"eps": 1e-2}, 0.05),
-    ("schedule", "rmsprop", "rmsprop", {"decay": 0.95}, {"decay": 0.95}, CHANGING),
-    ("centered", "rmsprop", "rmsprop", {"centered": True}, {"centered": True}, 0.05),
-    ("momentum", "rmsprop", "rmsprop", {"momentum": 0.9}, {"momentum": 0.9}, 0.05),
-    (
-        "nesterov-outside",
-        "rmsprop",
-        "rmsprop",
-        {"momentum": 0.9, "nesterov": True, "eps": 1e-2, "eps_in_sqrt": False},
-        {"momentum": 0.9, "nesterov": True, "eps": 1e-2, "eps_placement": "outside"},
-        0.05,
-    ),
-    ("defaults", "adadelta", "adadelta", {}, {}, 1.0),
-    ("eps", "adadelta", "adadelta", {"eps": 1e-2}, {"eps": 1e-2}, 1.0),
-    ("schedule", "adadelta", "adadelta", {"rho": 0.95}, {"rho": 0.95}, 10 * CHANGING),
-    ("defaults", "adam", "adam", {}, {}, 1e-2),
-    ("eps", "adam", "adam", {"eps": 1e-2}, {"eps": 1e-2}, 0.1),
-    ("root-schedule", "adam", "adam", {"eps_root": 1e-2}, {"eps_root": 1e-2}, CHANGING),
-    ("defaults", "adamw", "adamw", {}, {}, 1e-2),
-    ("eps", "adamw", "adamw", {"eps": 1e-2}, {"eps": 1e-2}, 0.1),
-    ("decay-schedule", "adamw", "adamw", {"weight_decay": 0.2}, {"weight_decay": 0.2}, CHANGING),
-    ("defaults", "nadam", "nadam", {}, {}, 1e-2),
-    ("eps", "nadam", "nadam", {"eps": 1e-2}, {"eps": 1e-2}, 0.1),
-    ("schedule", "nadam", "nadam", {"b1": 0.8, "b2": 0.95}, {"b1": 0.8, "b2": 0.95}, CHANGING),
-    ("defaults", "radam", "radam", {}, {}, 1e-2),
-    ("eps", "radam", "radam", {"eps": 1e-2}, {"eps": 1e-2}, 0.1),
-    ("schedule", "radam", "radam", {"b1": 0.8, "b2": 0.95}, {"b1": 0.8, "b2": 0.95}, CHANGING),
-    ("threshold", "radam", "radam", {"threshold": 4.0}, {"threshold": 4.0}, 0.1),
-    ("defaults", "lion", "lion", {}, {}, 1e-3),
-    ("decay-schedule", "lion", "lion", {"weight_decay": 0.2}, {"weight_decay": 0.2}, CHANGING),
-    ("betas", "lion", "lion", {"b1": 0.95, "b2": 0.98}, {"b1": 0.95, "b2": 0.98}, 0.01),
-]
-SGD = {"momentum": 0.9}
-LOOKAHEADS = [  # (suffix, inner function, its arguments, learning rate, Lookahead's arguments)
-    ("sgd-keep", "sgd", SGD, 0.02, {"sync_period": 5, "slow_step_size": 0.5}),
-    (
-        "sgd-reset",
-        "sgd",
-        SGD,
-        0.02,
-        {"sync_period": 4, "slow_step_size": 0.8, "reset_state": True},
-    ),
-    ("adam-keep", "adam", {}, 0.05, {"sync_period": 6, "slow_step_size": 0.5}),
-    (
-        "adam-reset",
-        "adam",
-        {},
-        0.05,
-        {"sync_period": 7, "slow_step_size": 0.5, "reset_state": True},
-    ),
-]
+from cases_optax import CASES, CHANGING, LOOKAHEADS
+from record import join, run, save, sequence
 
 
 def follow(kind, arguments, rate, start, gradients):
     """The parameters after each step; a changing rate is a schedule."""
     if isinstance(rate, np.ndarray):
         rates = jnp.asarray(rate)
-        optimizer = getattr(optax, kind)(lambda count: rates[count], **arguments)
-    else:
-        optimizer = getattr(optax, kind)(rate, **arguments)
-    return _walk(optimizer, jax.tree.map(jnp.asarray, start), gradients)
+        rate = lambda count: rates[count]  # noqa: E731
+    function = BUILT_HERE.get(kind) or functools.reduce(getattr, kind.split("."), optax)
+    return _walk(function(rate, **arguments), jax.tree.map(jnp.asarray, start), gradients)
+
+
+def scale_by_yogi(rate, **arguments):
+    """Yogi as a chain, as optax.yogi fixes the start of its moments."""
+    return optax.chain(optax.scale_by_yogi(**arguments), optax.scale_by_learning_rate(rate))
+
+
+def adafactor(
+    rate,
+    min_dim_size_to_factor=128,
+    decay_rate=0.8,
+    multiply_by_parameter_scale=True,
+    clipping_threshold=1.0,
+    weight_decay_rate=None,
+    eps=1e-30,
+):
+    """optax.adafactor, with 1 - t^-decay_rate in float64: optax has it in float32 at any dtype."""
+
+    def decay(count, exponent):
+        return 1.0 - (count + 1.0) ** -exponent
+
+    parts = [
+        optax.scale_by_factored_rms(
+            decay_rate=decay_rate,
+            min_dim_size_to_factor=min_dim_size_to_factor,
+            epsilon=eps,
+            decay_rate_fn=decay,
+        )
+    ]
+    if clipping_threshold is not None:
+        parts.append(optax.clip_by_block_rms(clipping_threshold))
+    parts.append(optax.scale_by_learning_rate(rate))
+    if multiply_by_parameter_scale:
+        parts.append(optax.scale_by_param_block_rms())
+    if weight_decay_rate is not None:
+        parts.append(optax.add_decayed_weights(-weight_decay_rate))
+    return optax.chain(*parts)
+
+
+def ademamix(rate, warmup_steps=None, alpha=5.0, b1=0.9, b3=0.9999, **arguments):
+    """optax.contrib.ademamix, given the paper's schedules, whose t is 1 at optax's count 0."""
+    if warmup_steps is None:
+        return optax.contrib.ademamix(rate, b1=b1, b3=b3, alpha=alpha, **arguments)
+
+    def part(count):
+        return jnp.minimum((count + 1.0) / warmup_steps, 1.0)
+
+    def slow(count):
+        first, last, x = np.log(b1), np.log(b3), part(count)
+        return jnp.minimum(jnp.exp(first * last / ((1 - x) * last + x * first)), b3)
+
+    return optax.contrib.ademamix(
+        rate, b1=b1, b3=slow, alpha=lambda count: alpha * part(count), **arguments
+    )
+
+
+def adopt(rate, clip_power=0.25, **arguments):
+    """optax.contrib.adopt, whose clip is a function."""
+    return optax.contrib.adopt(rate, clip_value_fn=lambda count: count**clip_power, **arguments)
+
+
+BUILT_HERE = {
+    "scale_by_yogi": scale_by_yogi,
+    "adafactor": adafactor,
+    "contrib.ademamix": ademamix,
+    "contrib.adopt": adopt,
+}
+
+
+def check_what_is_built_here():
+    """At their defaults they are optax's own, Adafactor's but for the rounding of its decay."""
+    start, gradients = sequence()
+    steps = [jax.tree.map(lambda g, t=t: g[t], gradients) for t in range(len(CHANGING))]
+    for kind in ("adafactor", "contrib.ademamix", "contrib.adopt"):
+        ours = follow(kind, {}, CHANGING, start, steps)
+        function = functools.reduce(getattr, kind.split("."), optax)
+        theirs = _walk(
+            function(lambda count: jnp.asarray(CHANGING)[count]),
+            jax.tree.map(jnp.asarray, start),
+            steps,
+        )
+        tolerance = 1e-6 if kind == "adafactor" else 0
+        np.testing.assert_allclose(join(ours), join(theirs), rtol=0, atol=tolerance)
 
 
 def lookaheads() -> None:
@@ -149,5 +156,6 @@ def _walk(optimizer, params, gradients):
 
 
 if __name__ == "__main__":
+    check_what_is_built_here()
     run("optax", optax.__version__, CASES, follow)
     lookaheads()

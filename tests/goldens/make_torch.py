@@ -9,9 +9,10 @@ schedule in the default dtype, whatever the dtype of the parameters.
 
 import numpy as np
 import torch
-from record import rate_that_changes, run
+from record import rate_that_changes, rate_with_peaks, run
 
 CHANGING = rate_that_changes()
+DECOUPLED, AMSGRAD = {"decoupled_weight_decay": True}, {"amsgrad": True}
 # (suffix, our name, class, its arguments, our overrides of its preset, learning rate)
 CASES = [
     ("defaults", "sgd", "SGD", {}, {}, 1e-3),
@@ -71,6 +72,54 @@ CASES = [
     ("defaults", "radam", "RAdam", {}, {}, 1e-3),
     ("eps", "radam", "RAdam", {"eps": 1e-2}, {"eps": 1e-2}, 0.1),
     ("schedule", "radam", "RAdam", {"betas": [0.8, 0.95]}, {"b1": 0.8, "b2": 0.95}, CHANGING),
+    ("defaults", "nadamw", "NAdam", DECOUPLED, {}, 2e-3),
+    (
+        "eps",
+        "nadamw",
+        "NAdam",
+        {**DECOUPLED, "weight_decay": 0.1, "eps": 1e-2},
+        {"weight_decay": 0.1, "eps": 1e-2},
+        0.1,
+    ),
+    (
+        "decay-schedule",
+        "nadamw",
+        "NAdam",
+        {**DECOUPLED, "weight_decay": 0.2, "momentum_decay": 0.1},
+        {"weight_decay": 0.2, "momentum_decay": 0.1},
+        CHANGING,
+    ),
+    ("defaults", "amsgrad", "Adam", AMSGRAD, {}, 1e-3),
+    ("eps", "amsgrad", "Adam", {**AMSGRAD, "eps": 1e-2}, {"eps": 1e-2}, 0.1),
+    (
+        "schedule",
+        "amsgrad",
+        "Adam",
+        {**AMSGRAD, "betas": [0.8, 0.9]},
+        {"b1": 0.8, "b2": 0.9},
+        CHANGING,
+    ),
+    (
+        "decay-schedule",
+        "amsgrad",
+        "AdamW",
+        {**AMSGRAD, "weight_decay": 0.2},
+        {"weight_decay": 0.2},
+        CHANGING,
+    ),
+    ("defaults", "adamax", "Adamax", {}, {}, 2e-3),
+    ("eps", "adamax", "Adamax", {"eps": 1e-2}, {"eps": 1e-2}, 0.1),
+    ("schedule", "adamax", "Adamax", {"betas": [0.8, 0.9]}, {"b1": 0.8, "b2": 0.9}, CHANGING),
+    ("defaults", "adafactor", "Adafactor", {}, {}, 1e-2),
+    ("relative-step", "adafactor", "Adafactor", {}, {}, rate_with_peaks()),
+    (
+        "schedule",
+        "adafactor",
+        "Adafactor",
+        {"beta2_decay": -0.5, "eps": [None, 2.0], "d": 1.5},
+        {"decay_rate": 0.5, "min_scale": 2.0, "clipping_threshold": 1.5},
+        CHANGING,
+    ),
 ]
 
 
