@@ -126,7 +126,7 @@ def decaying(
         check_params(name, "weight_decay", call.params)
         decay = value_at(weight_decay, call.count)
         share = decay if independent_decay else rate * decay
-        chosen = call.treedef.flatten_up_to(broadcast(name, "mask", mask, call.params))
+        chosen = broadcast(name, "mask", mask, call.params)
         return [(rate, share if decayed else None) for decayed in chosen]
 
     return extras

@@ -35,11 +35,12 @@ def _count(count: jax.Array) -> jax.Array:
 
 def leafwise(
     slots: type,
-    init: Callable[[jax.Array], Any],
+    init: Callable[..., Any],
     update: Callable[..., tuple[jax.Array, Any]],
     *,
     per_step: Callable[[jax.Array], Any] | None = _count,
     waits: Callable[[Any], jax.Array] | None = None,
+    labels: Callable[[Any], list[Any]] | None = None,
 ) -> Lifted:
     """A rule for one array as an optax transformation of trees.
 
@@ -58,6 +59,9 @@ def leafwise(
 
       waits: `waits(at)`, of what update gets in count's place, is whether this update moves
         nothing: `descend` does not decay the weights then either.
+      labels: `labels(params)`, at update of the gradients, is a list of static values, one a leaf
+        (None is one), which init gets after p and update after count: what the rule is to know of
+        a leaf besides its shape. None, or of a class of `jax.tree_util.register_static`.
 
     Returns:
       A transformation whose state is `LeafwiseState(count, slots)`.
@@ -82,7 +86,7 @@ def leafwise(
     [-1.5, -3.0]
     """
     name = update.__qualname__.split(".")[0]
-    return lift(Rule(name, slots, init, update, per_step, waits=waits))
+    return lift(Rule(name, slots, init, update, per_step, waits=waits, labels=labels))
 
 
 def lift(rule: Rule) -> Lifted:

@@ -54,22 +54,29 @@ def unmoved(g: Any, p: Any) -> Any:
     return jnp.zeros_like(like)
 
 
-def broadcast(function: str, argument: str, mask: Any, tree: Any) -> Any:
-    """One value a leaf of tree, None leaves included; True everywhere where mask is None.
+def broadcast(function: str, argument: str, mask: Any, tree: Any, kind: type = bool) -> list[Any]:
+    """One value of mask for each leaf of tree, None leaves included; True where mask is None.
 
     Args:
       function: what the error calls the function.
       argument: what the error calls the mask.
       mask: a tree like `tree`, a prefix of one, or a function from `tree` to one.
       tree: parameters, or gradients.
+      kind: of the values, where they are trees to jax.
     """
+    treedef = flat(tree)[1]
+    if treedef.num_leaves == 0:
+        return []
     mask = mask(tree) if callable(mask) else mask
     if mask is None:
-        mask = True
+        return [True] * treedef.num_leaves
+
+    def spread(chosen, part):
+        return jax.tree.map(lambda _: chosen, part, is_leaf=is_none)
+
     try:
-        return jax.tree.map(
-            lambda chosen, part: jax.tree.map(lambda _: chosen, part, is_leaf=is_none), mask, tree
-        )
+        whole = jax.tree.map(spread, mask, tree, is_leaf=lambda x: isinstance(x, kind))
+        return treedef.flatten_up_to(whole)
     except ValueError as error:
         raise ValueError(
             f"{function}({argument}=...): {argument} must be a tree of bools shaped like the "

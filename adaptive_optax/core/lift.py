@@ -29,13 +29,14 @@ class Rule(NamedTuple):
 
     name: str  # for errors
     slots: Any  # a NamedTuple class
-    init: Callable[..., Any]  # p -> slots
-    update: Callable[..., Any]  # g, slots, p, at, *extras -> direction, slots
+    init: Callable[..., Any]  # p, or p and its label -> slots
+    update: Callable[..., Any]  # g, slots, p, at, or then its label, *extras -> direction, slots
     per_step: Callable[..., Any] | None = None  # count -> at, which all leaves share
     extras: Callable[["Call"], Sequence[tuple]] | None = None  # further arguments, a tuple a leaf
     counted: bool = False  # whether extras read the count
     whole: Any = None  # of a treewise rule: its `Whole`
     waits: Callable[[Any], jax.Array] | None = None  # at -> whether this update moves nothing
+    labels: Callable[[Any], list] | None = None  # params -> static values, one a leaf
 
 
 class Call(NamedTuple):
@@ -69,7 +70,8 @@ def first_count(rule: Rule) -> jax.Array | None:
 def first_slots(rule: Rule, params: Any) -> Any:
     """The slots of all leaves before the first update."""
     leaves, treedef = flat(params)
-    return trees(rule, treedef, [_start(rule, p) for p in leaves])
+    rows = [_start(rule, p, *label) for p, label in zip(leaves, _labels(rule, params), strict=True)]
+    return trees(rule, treedef, rows)
 
 
 class Walk:
@@ -91,8 +93,10 @@ class Walk:
             for i, (g, p) in enumerate(zip(self.grads, self.weights, strict=True))
             if is_trained(g) and (params is None or is_trained(p))
         ]
-        given = Call(count, params, self.treedef, extra_args)
-        self.extras = rule.extras(given) if rule.extras else [()] * len(self.grads)
+        self.extras = _labels(rule, grads)
+        if rule.extras:
+            more = rule.extras(Call(count, params, self.treedef, extra_args))
+            self.extras = [(*label, *m) for label, m in zip(self.extras, more, strict=True)]
 
     def each(self, function: Callable, *shared: Any) -> list[Any]:
         """`function(g, slots, p, *shared, *extras)` of the leaves that are trained."""
@@ -142,11 +146,18 @@ def trees(rule: Rule, treedef: Any, rows: list[Any]) -> Any:
     return rule.slots(*(jax.tree.unflatten(treedef, column) for column in columns))
 
 
-def _start(rule: Rule, p: Any) -> Any:
+def _labels(rule: Rule, tree: Any) -> list[tuple]:
+    """Of each leaf a tuple of its label, or an empty one."""
+    if rule.labels is None:
+        return [()] * flat(tree)[1].num_leaves
+    return [(label,) for label in rule.labels(tree)]
+
+
+def _start(rule: Rule, p: Any, *label: Any) -> Any:
     """The slots of one leaf before its first update."""
     if not is_trained(p):
         return rule.slots(*(None for _ in rule.slots._fields))
-    return jax.tree.map(lambda slot: _placed(p, slot), rule.init(wide_view(p)))
+    return jax.tree.map(lambda slot: _placed(p, slot), rule.init(wide_view(p), *label))
 
 
 def wide_view(p: Any) -> Any:

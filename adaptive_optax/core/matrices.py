@@ -2,28 +2,43 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import divided, norm
+from adaptive_optax.core.checks import check_steps
+from adaptive_optax.core.leaves import broadcast
+from adaptive_optax.core.types import Mask
 
 
-class MatrixView(NamedTuple):
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class MatrixView:
     """How a leaf is read: leading axes stack, trailing axes are columns, the rest are rows.
 
     A Flax kernel (in, out), or (height, width, in, out), is `MatrixView()`; a kernel of queries,
     (embed, heads, size), is `MatrixView(outputs=2)`; layers stacked by scan, (layers, in, out),
     are `MatrixView(stacked=1)`.
+
+    Attributes:
+      stacked: number of leading axes that number matrices, at least 0.
+      outputs: number of trailing axes that are columns, at least 1.
     """
 
     stacked: int = 0
     outputs: int = 1
 
+    def __post_init__(self) -> None:
+        check_steps("MatrixView", stacked=self.stacked + 1, outputs=self.outputs)
+
     def shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Stack, rows and columns of a leaf of that shape."""
         inner = len(shape) - self.outputs
+        if inner < self.stacked:
+            raise ValueError(f"{self} reads {self.stacked + self.outputs} axes of shape {shape}.")
         return (
             math.prod(shape[: self.stacked]),
             math.prod(shape[self.stacked : inner]),
@@ -31,20 +46,30 @@ class MatrixView(NamedTuple):
         )
 
 
-def matrix_view(function: str, label: Any) -> MatrixView | None:
-    """What a user's label says of a leaf: None where it is no matrix.
+def views_of(function: str, matrices: Mask) -> Callable[[Any], list[MatrixView | None]]:
+    """From a tree to the view of each leaf, None where it is no matrix.
+
+    Args:
+      function: what errors call the optimizer.
+      matrices: its argument: a tree of labels, a prefix of one, or a function to one.
 
     Raises:
-      TypeError: for a label that is neither a bool nor a `MatrixView`.
+      TypeError: at a label that is neither a bool nor a `MatrixView`.
     """
-    if isinstance(label, MatrixView):
-        return label
-    if isinstance(label, bool):
-        return MatrixView() if label else None
-    raise TypeError(
-        f"{function}(matrices=...): a leaf has {label!r}; write True, False, or "
-        f"MatrixView(stacked=..., outputs=...)."
-    )
+
+    def view(label):
+        if isinstance(label, MatrixView):
+            return label
+        if label is None or isinstance(label, bool):
+            return MatrixView() if label else None
+        raise TypeError(
+            f"{function}(matrices=...): a leaf has {label!r}; write True, False, or "
+            f"MatrixView(stacked=..., outputs=...)."
+        )
+
+    return lambda tree: [
+        view(label) for label in broadcast(function, "matrices", matrices, tree, MatrixView)
+    ]
 
 
 def has_rows_and_columns(params: Any) -> Any:

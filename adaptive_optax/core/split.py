@@ -1,75 +1,68 @@
 """`split`: some leaves to one transformation, the others to another.
 
-Every part sees the whole tree with None in place of the leaves that are not its own, and None has
-no state: no masks, no wrappers, and any part that takes trees with None.
+Each sees the whole tree with None in place of the leaves that are not its own, and None has no
+state: no masks, no wrappers, and any transformation that takes trees with None.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import optax
 
-from adaptive_optax.core.leaves import broadcast, flat, matching
+from adaptive_optax.core.leaves import flat, matching
 from adaptive_optax.core.types import Transformation
 
 
 class SplitState(NamedTuple):
-    """What the parts remember."""
+    """What the two transformations remember."""
 
-    parts: dict[str, Any]  # part's name -> its state
+    chosen: Any
+    rest: Any
 
 
 def split(
-    function: str,
-    argument: str,
-    choose: Any,
-    part: Callable[[Hashable], tuple[str, optax.GradientTransformation]],
+    choose: Callable[[Any], list[Any]],
+    chosen: optax.GradientTransformation,
+    rest: optax.GradientTransformation,
 ) -> Transformation:
-    """One transformation of several, each for its own leaves.
+    """One transformation of two, each for its own leaves.
 
     Args:
-      function: what errors call the optimizer.
-      argument: what errors call `choose`.
-      choose: a label a leaf: a tree like the parameters, a prefix of one, or a function from the
-        parameters (at update from the gradients, where there are none) to one.
-      part: from a label to the name and the transformation of its leaves.
+      choose: from the parameters, at update from the gradients, to a list with what is true or
+        false for each leaf, None leaves included.
+      chosen: for the leaves of which it is true.
+      rest: for all others.
 
     Returns:
-      A transformation whose state is `SplitState(parts)`. It forwards extra arguments.
+      A transformation whose state is `SplitState(chosen, rest)`. It forwards extra arguments.
     """
-
-    def groups(tree):
-        leaves, treedef = flat(tree)
-        labels = treedef.flatten_up_to(broadcast(function, argument, choose, tree))
-        names, parts = [], {}
-        for x, label in zip(leaves, labels, strict=True):
-            name, tx = (None, None) if x is None else part(label)
-            names.append(name)
-            if tx is not None:
-                parts[name] = optax.with_extra_args_support(tx)
-        return names, parts, treedef
-
-    def only(name, names, treedef, tree):
-        if tree is None:
-            return None
-        leaves = zip(names, matching(treedef, tree), strict=True)
-        return jax.tree.unflatten(treedef, [x if mine == name else None for mine, x in leaves])
+    chosen, rest = optax.with_extra_args_support(chosen), optax.with_extra_args_support(rest)
 
     def init(params):
-        names, parts, treedef = groups(params)
-        states = {n: tx.init(only(n, names, treedef, params)) for n, tx in sorted(parts.items())}
-        return SplitState(states)
+        labels = choose(params)
+        return SplitState(
+            chosen.init(_only(labels, params, True)), rest.init(_only(labels, params, False))
+        )
 
     def update(grads, state, params=None, **extra_args):
-        names, parts, treedef = groups(grads if params is None else params)
-        merged = [None] * len(names)
-        states = {}
-        for name, tx in sorted(parts.items()):
-            g, p = (only(name, names, treedef, tree) for tree in (grads, params))
-            updates, states[name] = tx.update(g, state.parts[name], p, **extra_args)
-            for i, u in enumerate(matching(treedef, updates)):
-                merged[i] = u if names[i] == name else merged[i]
-        return jax.tree.unflatten(treedef, merged), SplitState(states)
+        labels, found = choose(grads), []
+        for part, own, want in ((chosen, state.chosen, True), (rest, state.rest, False)):
+            g, p = _only(labels, grads, want), _only(labels, params, want)
+            found.append(part.update(g, own, p, **extra_args))
+        (mine, own), (others, other) = found
+        treedef = flat(grads)[1]
+        pairs = zip(labels, matching(treedef, mine), matching(treedef, others), strict=True)
+        updates = jax.tree.unflatten(treedef, [a if label else b for label, a, b in pairs])
+        return updates, SplitState(own, other)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _only(labels: list[Any], tree: Any, want: bool) -> Any:
+    """The tree with None for the leaves whose label is not of that truth."""
+    if tree is None:
+        return None
+    leaves, treedef = flat(tree)
+    kept = [x if bool(label) == want else None for label, x in zip(labels, leaves, strict=True)]
+    return jax.tree.unflatten(treedef, kept)

@@ -27,11 +27,10 @@ from adaptive_optax.core.checks import (
 from adaptive_optax.core.descend import descend, walking
 from adaptive_optax.core.leafwise import leafwise
 from adaptive_optax.core.matrices import (
-    MatrixView,
     apart_from_sharding,
     has_rows_and_columns,
-    matrix_view,
     orthogonalized,
+    views_of,
 )
 from adaptive_optax.core.split import split
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
@@ -86,8 +85,8 @@ def scale_by_muon(
     Raises:
       TypeError, ValueError: for an option of the wrong kind or range.
     """
-    part = _parts(momentum, nesterov, steps, coefficients, eps, scale, bias_correction, rest)
-    return split("muon", "matrices", matrices, part)
+    options = (momentum, nesterov, steps, coefficients, eps, scale, bias_correction)
+    return _both(lambda direction: direction, matrices, rest, *options)
 
 
 def muon(
@@ -115,51 +114,35 @@ def muon(
     >>> updates["kernel"].round(4).tolist(), updates["bias"].round(4).tolist()
     ([[-1.0, -0.0], [-0.0, -1.0]], [-1.0, 1.0])
     """
-    part = _parts(momentum, nesterov, steps, coefficients, eps, scale, bias_correction, rest)
 
-    def descending(label):
-        name, direction = part(label)
-        return name, descend(
-            direction, learning_rate, weight_decay=weight_decay, mask=mask, name="muon"
-        )
+    def descending(direction):
+        return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask, name="muon")
 
-    return walking(split("muon", "matrices", matrices, descending), learning_rate)
+    options = (momentum, nesterov, steps, coefficients, eps, scale, bias_correction)
+    return walking(_both(descending, matrices, rest, *options), learning_rate)
 
 
-def _parts(momentum, nesterov, steps, coefficients, eps, scale, bias_correction, rest):
-    """From a label to the direction of its leaves."""
+def _both(
+    finish, matrices, rest, momentum, nesterov, steps, coefficients, eps, scale, bias_correction
+) -> Transformation:
+    """What `finish` makes of the rule for matrices and of that for the rest, each on its leaves."""
     check_fraction("muon", momentum=momentum)
     check_steps("muon", steps=steps)
     check_non_negative("muon", eps=eps)
     check_choice("muon", tuple(SCALES), scale=scale)
     rest = scale_by_adam() if rest is None else rest
     check_transformation("muon", rest=rest)
+    size = SCALES[scale]
+    views = views_of("muon", matrices)
 
-    def part(label):
-        view = matrix_view("muon", label)
-        if view is None:
-            return "rest", rest
-        rule = _of_matrices(
-            view, momentum, nesterov, steps, coefficients, eps, SCALES[scale], bias_correction
-        )
-        return "matrices" if view == MatrixView() else f"matrices{tuple(view)}", rule
-
-    return part
-
-
-def _of_matrices(
-    view, momentum, nesterov, steps, coefficients, eps, scale, bias_correction
-) -> Transformation:
-    """The rule for leaves that are read in one way."""
-
-    def init(p):
+    def init(p, view):
         return MuonSlots(mu=zeros_slot(p))
 
     def per_step(count):
         now, ahead = bias(momentum, count), bias(momentum, count + 1)
         return (now, ahead) if bias_correction else (1.0, 1.0)
 
-    def update(g, slots, p, biases):
+    def update(g, slots, p, biases, view):
         mu = ema(slots.mu, g, momentum)
         u = debias(mu, biases[0])
         if nesterov:
@@ -171,6 +154,7 @@ def _of_matrices(
             return x.reshape(u.shape)
 
         x = apart_from_sharding(flattened, u)(u)
-        return scaled(x, scale(rows, columns)), MuonSlots(mu)
+        return scaled(x, size(rows, columns)), MuonSlots(mu)
 
-    return leafwise(MuonSlots, init, update, per_step=per_step)
+    rule = leafwise(MuonSlots, init, update, per_step=per_step, labels=views)
+    return split(views, finish(rule), finish(rest))

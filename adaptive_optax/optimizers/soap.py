@@ -32,7 +32,7 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.checks import check_fraction, check_non_negative, check_steps
-from adaptive_optax.core.descend import descend, walking
+from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
 from adaptive_optax.core.matrices import (
     Blocks,
@@ -42,11 +42,10 @@ from adaptive_optax.core.matrices import (
     blocks_of,
     eigenbasis,
     has_rows_and_columns,
-    matrix_view,
     times,
     turned_basis,
+    views_of,
 )
-from adaptive_optax.core.split import split
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
 
@@ -88,8 +87,69 @@ def scale_by_soap(
     Raises:
       TypeError, ValueError: for an option of the wrong kind or range.
     """
-    part = _parts(b1, b2, shampoo_decay, eps, every, max_size, block_size)
-    return split("soap", "matrices", matrices, part)
+    decay = b2 if shampoo_decay is None else shampoo_decay
+    check_fraction("soap", b1=b1, b2=b2, shampoo_decay=decay)
+    check_non_negative("soap", eps=eps)
+    check_steps("soap", every=every, max_size=max_size)
+    if block_size is not None:
+        check_steps("soap", block_size=block_size)
+
+    def sides(shape, view):
+        """The blocks of a leaf, and which of their two sides have a basis."""
+        blocks = blocks_of(view or MatrixView(), shape if view else (1,), block_size)
+        return blocks, [bool(view) and n <= max_size for n in blocks.size]
+
+    def init(p, view):
+        blocks, based = sides(p.shape, view)
+        stack = math.prod(blocks.numbers)
+
+        def square(side, start):
+            size = blocks.size[side]
+            return jnp.broadcast_to(start(size), (stack, size, size)) if based[side] else None
+
+        zeros = partial(square, start=lambda size: jnp.zeros((size, size), p.dtype))
+        eye = partial(square, start=lambda size: jnp.eye(size, dtype=p.dtype))
+        return SoapSlots(zeros_slot(p), real_slot(p), zeros(0), zeros(1), eye(0), eye(1))
+
+    def per_step(count):
+        moves = jnp.maximum(count - 1, 1)
+        turn = jnp.where(count == 1, 1, jnp.where((count - 1) % every == 0, 2, 0))
+        return turn, bias(b1, moves), bias(b2, moves)
+
+    def update(g, slots, p, at, view):
+        blocks, _ = sides(g.shape, view)
+        return apart_from_sharding(partial(step, blocks), (g, slots))(g, slots, at)
+
+    def step(blocks, g, slots, at):
+        turn, mu_bias, nu_bias = at
+        first = turn == 1
+        bases = slots.left_basis, slots.right_basis
+        mu = ema(slots.mu, g, b1)
+        r = rotated(blocks, bases, g)
+        nu = ema_of_squares(slots.nu, r, b2)
+        root = denominator(nu, eps, "uncorrected", correction=nu_bias)
+        u = divided(debias(rotated(blocks, bases, mu), mu_bias), root)
+        u = rotated(blocks, bases, u, back=True)
+        u, mu, nu = (
+            jnp.where(first, y, x) for x, y in ((u, 0 * u), (mu, slots.mu), (nu, slots.nu))
+        )
+        averages, new = [], []
+        for side, (average, basis) in enumerate(zip((slots.left, slots.right), bases, strict=True)):
+            if basis is not None:
+                average = ema(average, gram(blocks, g, side), decay)
+                basis, nu = turned(blocks, side, turn, average, basis, nu)
+            averages.append(average)
+            new.append(basis)
+        return beside(g, u), SoapSlots(mu, beside(g, nu), *averages, *new)
+
+    return leafwise(
+        SoapSlots,
+        init,
+        update,
+        per_step=per_step,
+        waits=lambda at: at[0] == 1,
+        labels=views_of("soap", matrices),
+    )
 
 
 def soap(
@@ -117,88 +177,8 @@ def soap(
     >>> updates.round(4).tolist()
     [[-0.25, -0.0], [-0.0, 0.25]]
     """
-    part = _parts(b1, b2, shampoo_decay, eps, every, max_size, block_size)
-
-    def descending(label):
-        name, direction = part(label)
-        return name, descend(
-            direction, learning_rate, weight_decay=weight_decay, mask=mask, name="soap"
-        )
-
-    return walking(split("soap", "matrices", matrices, descending), learning_rate)
-
-
-def _parts(b1, b2, shampoo_decay, eps, every, max_size, block_size):
-    """From a label to the direction of its leaves."""
-    decay = b2 if shampoo_decay is None else shampoo_decay
-    check_fraction("soap", b1=b1, b2=b2, shampoo_decay=decay)
-    check_non_negative("soap", eps=eps)
-    check_steps("soap", every=every, max_size=max_size)
-    if block_size is not None:
-        check_steps("soap", block_size=block_size)
-
-    def part(label):
-        view = matrix_view("soap", label)
-        rule = _rule(view, b1, b2, decay, eps, every, max_size, block_size)
-        if view is None:
-            return "rest", rule
-        return "matrices" if view == MatrixView() else f"matrices{tuple(view)}", rule
-
-    return part
-
-
-def _rule(view, b1, b2, decay, eps, every, max_size, block_size) -> Transformation:
-    """The rule for leaves that are read in one way; for view None Adam from the second call on."""
-
-    def sides(shape):
-        """The blocks of a leaf, and which of their two sides have a basis."""
-        blocks = blocks_of(view or MatrixView(), shape or (1,), block_size)
-        return blocks, [view is not None and n <= max_size for n in blocks.size]
-
-    def init(p):
-        blocks, based = sides(p.shape)
-        stack = math.prod(blocks.numbers)
-
-        def square(side, start):
-            size = blocks.size[side]
-            return jnp.broadcast_to(start(size), (stack, size, size)) if based[side] else None
-
-        zeros = partial(square, start=lambda size: jnp.zeros((size, size), p.dtype))
-        eye = partial(square, start=lambda size: jnp.eye(size, dtype=p.dtype))
-        return SoapSlots(zeros_slot(p), real_slot(p), zeros(0), zeros(1), eye(0), eye(1))
-
-    def per_step(count):
-        moves = jnp.maximum(count - 1, 1)
-        turn = jnp.where(count == 1, 1, jnp.where((count - 1) % every == 0, 2, 0))
-        return turn, bias(b1, moves), bias(b2, moves)
-
-    def update(g, slots, p, at):
-        blocks, _ = sides(g.shape)
-        return apart_from_sharding(partial(step, blocks), (g, slots))(g, slots, at)
-
-    def step(blocks, g, slots, at):
-        turn, mu_bias, nu_bias = at
-        first = turn == 1
-        bases = slots.left_basis, slots.right_basis
-        mu = ema(slots.mu, g, b1)
-        r = rotated(blocks, bases, g)
-        nu = ema_of_squares(slots.nu, r, b2)
-        root = denominator(nu, eps, "uncorrected", correction=nu_bias)
-        u = divided(debias(rotated(blocks, bases, mu), mu_bias), root)
-        u = rotated(blocks, bases, u, back=True)
-        u, mu, nu = (
-            jnp.where(first, y, x) for x, y in ((u, 0 * u), (mu, slots.mu), (nu, slots.nu))
-        )
-        averages, new = [], []
-        for side, (average, basis) in enumerate(zip((slots.left, slots.right), bases, strict=True)):
-            if basis is not None:
-                average = ema(average, gram(blocks, g, side), decay)
-                basis, nu = turned(blocks, side, turn, average, basis, nu)
-            averages.append(average)
-            new.append(basis)
-        return beside(g, u), SoapSlots(mu, beside(g, nu), *averages, *new)
-
-    return leafwise(SoapSlots, init, update, per_step=per_step, waits=lambda at: at[0] == 1)
+    direction = scale_by_soap(b1, b2, shampoo_decay, eps, every, max_size, block_size, matrices)
+    return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
 
 
 def rotated(blocks: Blocks, bases: tuple, x: jax.Array, back: bool = False) -> jax.Array:
