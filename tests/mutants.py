@@ -1,8 +1,10 @@
 """Wrong variants of the library, each a change of a line or two, and what must catch it.
 
-They stand in `mutants.txt`. `altered` loads the whole package afresh under another name with one
-file changed, so that a change in `core` reaches every optimizer, and nothing on disk or in the
-package itself is touched. The checks are those that the true rules pass, on eight steps.
+They stand in `mutants*.txt`: the mathematics that all rules share and the wrappers, the rules of
+the library's first version, those that see one coordinate, and those that see a leaf or the tree.
+`altered` loads the whole package afresh under another name with one file changed, so that a change
+in `core` reaches every optimizer, and nothing on disk or in the package itself is touched. A check
+is one case that the true rule passes, for eight steps unless it says otherwise.
 """
 
 import contextlib
@@ -18,9 +20,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import test_goldens
 import test_numerics
 import test_oracles
+import test_oracles_trees
 
 import adaptive_optax as ao
 
@@ -35,7 +39,7 @@ class Mutant(NamedTuple):
     file: str
     old: str  # occurs once in the file
     new: str
-    check: str  # of CHECKS
+    check: str  # as `check_of` reads it
 
 
 class _Copy(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -80,40 +84,57 @@ def altered(file: str = "", old: str = "", new: str = "") -> Iterator[Any]:
             del sys.modules[name]
 
 
-def _oracle(name: str) -> Callable[[Any], None]:
-    """Eight steps of every row of options, with the large eps and the rate that changes."""
-    cases = [
-        case
-        for case in test_oracles.GROUPS[name]
-        if case.options.get("eps", 1e-2) == 1e-2
-        and (case.options["learning_rate"] is test_oracles.WAVES or case.around)
-        and (case.around or {}).get("every") != 5
-    ]
-    return partial(_each, test_oracles.check, cases)
-
-
-def _golden(name: str) -> Callable[[Any], None]:
-    """Eight steps of every golden of the name."""
-    goldens = [golden for golden in test_goldens.GOLDENS if golden.name == name]
-    return partial(_each, test_goldens.check, goldens)
-
-
-def _each(check: Callable, rows: list, library: Any) -> None:
-    """One by one, so that the first may catch, and not compiled, which takes longer than to run."""
-    with jax.disable_jit():
-        for row in rows:
-            check(library, [row], steps=STEPS)
-
-
-CHECKS: dict[str, Callable[[Any], None]] = {
-    **{name: _oracle(name) for name in test_oracles.GROUPS},
-    **{f"golden {name}": _golden(name) for name in ("adam", "adagrad", "nadam", "radam")},
+NUMERICS: dict[str, Callable[[Any], None]] = {
     "centered": test_numerics.check_centered,
     "first step": test_numerics.check_first_step,
     "recovery": test_numerics.check_recovery,
     "rectifier": test_numerics.check_rectifier,
     "slopes": partial(test_numerics.check_slopes, names=("adam",)),
 }
+
+
+def check_of(words: str) -> Callable[[Any], None]:
+    """The check of that name, a function of the library.
+
+    It is one of NUMERICS; or `golden id`; or an oracle's name and options, `adam l2` or `amsgrad
+    bias_correction=before steps=20`: the first case that has those options. Not compiled, which
+    takes longer than to run.
+    """
+    if words in NUMERICS:
+        return NUMERICS[words]
+    name, *options = words.split()
+    if name == "golden":
+        (golden,) = (golden for golden in test_goldens.GOLDENS if golden.id == options[0])
+        return partial(_uncompiled, test_goldens.check, [golden], STEPS)
+    steps = int(options.pop().removeprefix("steps=")) if "steps=" in words else STEPS
+    tree = name in test_oracles_trees.OPTIONS
+    rows = test_oracles_trees.CASES if tree else test_oracles.GROUPS[name]
+    (case, *_) = (row for row in rows if _has(row, name, options))
+    if tree:
+        return partial(_uncompiled, test_oracles_trees.check, case, steps)
+    return partial(_uncompiled, _in_float64, [case], steps)
+
+
+def _has(case: Any, name: str, words: list[str]) -> bool:
+    """Whether a case has options, a rate that changes, and a large eps; Lookahead any of these."""
+    options = case.options
+    if name == "lookahead":
+        options = {**options, **case.around}
+    elif case.name != name or not isinstance(options["learning_rate"], np.ndarray):
+        return False
+    elif "eps" in test_oracles.DEFAULTS.get(name, {}) and name in test_oracles.OPTIONS:
+        words = [*words, "eps=0.01"]
+    pairs = (word.partition("=") for word in words)
+    return all(key in options and value in ("", str(options[key])) for key, _, value in pairs)
+
+
+def _in_float64(library: Any, cases: list, steps: int) -> None:
+    test_oracles.check(library, cases, "float64", steps)
+
+
+def _uncompiled(check: Callable, rows: Any, steps: int, library: Any) -> None:
+    with jax.disable_jit():
+        check(library, rows, steps)
 
 
 def _read(table: str) -> list[Mutant]:
@@ -136,4 +157,6 @@ def _read(table: str) -> list[Mutant]:
     return mutants
 
 
-MUTANTS = _read((Path(__file__).parent / "mutants.txt").read_text())
+TABLES = sorted(Path(__file__).parent.glob("mutants*.txt"))
+MUTANTS = [mutant for table in TABLES for mutant in _read(table.read_text())]
+CHECKS = sorted({mutant.check for mutant in MUTANTS})

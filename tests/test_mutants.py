@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from mutants import CHECKS, MUTANTS, altered
+from mutants import CHECKS, MUTANTS, altered, check_of
 
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_an_unaltered_copy_passes(check):
     with altered() as library:
-        CHECKS[check](library)
+        check_of(check)(library)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{m.file}: {m.fault}")
@@ -18,4 +18,4 @@ def test_mutant_is_caught(mutant):
         np.errstate(all="ignore"),
         pytest.raises(AssertionError),
     ):
-        CHECKS[mutant.check](library)
+        check_of(mutant.check)(library)
