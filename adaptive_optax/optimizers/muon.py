@@ -27,7 +27,7 @@ from adaptive_optax.core.checks import (
 from adaptive_optax.core.descend import descend, walking
 from adaptive_optax.core.leafwise import leafwise
 from adaptive_optax.core.matrices import (
-    apart_from_sharding,
+    automatic_axes,
     has_rows_and_columns,
     orthogonalized,
     views_of,
@@ -153,7 +153,7 @@ def _both(
             x = orthogonalized(u.reshape(stack, rows, columns), steps, coefficients, eps)
             return x.reshape(u.shape)
 
-        x = apart_from_sharding(flattened, u)(u)
+        x = automatic_axes(flattened, u)(u)
         return scaled(x, size(rows, columns)), MuonSlots(mu)
 
     rule = leafwise(MuonSlots, init, update, per_step=per_step, labels=views)

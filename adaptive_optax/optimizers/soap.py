@@ -22,13 +22,13 @@ import jax.numpy as jnp
 from adaptive_optax.core.arrays import (
     beside,
     bias,
-    clipped,
     debias,
     denominator,
     divided,
     ema,
     ema_of_squares,
     real_slot,
+    summable,
     zeros_slot,
 )
 from adaptive_optax.core.checks import check_fraction, check_non_negative, check_steps
@@ -38,7 +38,7 @@ from adaptive_optax.core.matrices import (
     Blocks,
     MatrixView,
     adjoint,
-    apart_from_sharding,
+    automatic_axes,
     blocks_of,
     eigenbasis,
     has_rows_and_columns,
@@ -118,7 +118,7 @@ def scale_by_soap(
 
     def update(g, slots, p, at, view):
         blocks, _ = sides(g.shape, view)
-        return apart_from_sharding(partial(step, blocks), (g, slots))(g, slots, at)
+        return automatic_axes(partial(step, blocks), (g, slots))(g, slots, at)
 
     def step(blocks, g, slots, at):
         turn, mu_bias, nu_bias = at
@@ -195,9 +195,8 @@ def rotated(blocks: Blocks, bases: tuple, x: jax.Array, back: bool = False) -> j
 
 
 def gram(blocks: Blocks, g: jax.Array, side: int) -> jax.Array:
-    """Of each block g g' (side 0) or g' g (side 1), of gradients clipped so that it is finite."""
-    most = float(jnp.finfo(g.real.dtype).max / max(g.size, 1)) ** 0.5 / 8
-    x = blocks.cut(clipped(g, most))
+    """Of each block g g' (side 0) or g' g (side 1)."""
+    x = blocks.cut(summable(g))
     return times(x, adjoint(x)) if side == 0 else times(adjoint(x), x)
 
 

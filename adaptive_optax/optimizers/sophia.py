@@ -85,7 +85,7 @@ def scale_by_sophia(
 
     def update(g, slots, p, due, estimate):
         mu = ema(slots.mu, g, b1)
-        nu = jnp.where(due, ema(slots.nu, estimate.real.astype(slots.nu.dtype), b2), slots.nu)
+        nu = jnp.where(due, ema(slots.nu, estimate.real, b2), slots.nu)
         least = jnp.maximum(jnp.asarray(eps, nu.dtype), jnp.finfo(nu.dtype).tiny)
         return clipped(divided(mu, jnp.maximum(scaled(nu, gamma), least)), 1.0), SophiaSlots(mu, nu)
 
