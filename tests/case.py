@@ -18,7 +18,6 @@ class Case(NamedTuple):
     rate: float  # a learning rate at which it descends on a unit quadratic
     rule: str = ""  # README: update rule; empty where the row is a variant
     when: str = ""  # README: when to use it
-    needs_params: bool = False
     elementwise: bool = True  # whether a coordinate's update depends on that coordinate alone
     memory: str = ""  # README: slots, where their number does not say it
     leaves: int | None = None  # arrays of the state for `params_of()`; None is slots for each leaf
@@ -48,7 +47,7 @@ def over(wrapper: str, title: str, inner: Case, slots: int, /, *, also=(), **abo
 
     more = slots - inner.slots
     memory = f"inner + {more}" if more else "inner"
-    about = {"needs_params": True, "elementwise": inner.elementwise, "memory": memory, **about}
+    about = {"elementwise": inner.elementwise, "memory": memory, **about}
     return Case(title, make, (wrapper, *also), slots, inner.rate, **about)
 
 

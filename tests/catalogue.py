@@ -57,7 +57,6 @@ WRAPPED = [
         rule="u where it goes down the gradient, scaled up to make good for the rest",
         when="over an optimizer with momentum",
         elementwise=False,
-        needs_params=False,
     ),
 ]
 

@@ -57,7 +57,6 @@ OPTIMIZERS = [
         also=("scale_by_nadamw",),
         rule="Nadam's d + weight_decay p",
         when="where adamw works and a faster start helps",
-        needs_params=True,
     ),
     case(
         "lamb",
@@ -67,7 +66,6 @@ OPTIMIZERS = [
         also=("scale_by_lamb",),
         rule="r = Adam's d + weight_decay p, d = r |p| / |r| by leaf",
         when="batches of tens of thousands",
-        needs_params=True,
         elementwise=False,
     ),
     case(
@@ -76,7 +74,6 @@ OPTIMIZERS = [
         2,
         0.01,
         options={"weight_decay": 0.1},
-        needs_params=True,
         elementwise=False,
     ),
     case(
@@ -87,7 +84,6 @@ OPTIMIZERS = [
         also=("scale_by_lars",),
         rule="momentum of g c |p| / |g| by leaf",
         when="convolutions in batches of thousands, with a warm-up",
-        needs_params=True,
         elementwise=False,
     ),
     case(
@@ -100,7 +96,6 @@ OPTIMIZERS = [
         when="no memory for a second moment",
         memory="(m+n) / mn",
         leaves=4,
-        needs_params=True,
         elementwise=False,
     ),
     case(
@@ -112,7 +107,7 @@ OPTIMIZERS = [
         rule="d = (mu_hat + b2 change_hat) / (√nu_hat + eps), nu of (g + b2 c)²",
         when="vision transformers, large batches",
     ),
-    case("adan-decay", "adan", 4, 0.05, options={"weight_decay": 0.1}, needs_params=True),
+    case("adan-decay", "adan", 4, 0.05, options={"weight_decay": 0.1}),
     case(
         "ademamix",
         "ademamix",
@@ -151,7 +146,6 @@ OPTIMIZERS = [
         options={"hessian": unit_curvature},
         rule="d = clip(mu / (gamma nu), 1), nu of the Hessian's diagonal",
         when="language models, where curvature can be estimated",
-        needs_params=True,
     ),
     case(
         "muon",
@@ -194,7 +188,6 @@ OPTIMIZERS = [
         also=("scale_by_prodigy",),
         rule="Adam times d, d from <g, p_0 - p>",
         when="no learning rate to tune",
-        needs_params=True,
         elementwise=False,
     ),
     case(
@@ -205,7 +198,6 @@ OPTIMIZERS = [
         also=("scale_by_dadapt_adam",),
         rule="Adam times d, d from <g, sum of g>",
         when="no learning rate to tune",
-        needs_params=True,
         elementwise=False,
     ),
     case(
@@ -216,7 +208,6 @@ OPTIMIZERS = [
         also=("scale_by_dog",),
         rule="d = g max|p - p_0| / √(sum of |g|²), and an average",
         when="no learning rate to tune; evaluate the average",
-        needs_params=True,
         elementwise=False,
     ),
     case(
@@ -227,7 +218,6 @@ OPTIMIZERS = [
         also=("scale_by_dowg",),
         rule="d = g r² / √(sum of r² |g|²), r = max|p - p_0|",
         when="no learning rate to tune",
-        needs_params=True,
         elementwise=False,
     ),
 ]

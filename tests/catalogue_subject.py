@@ -68,7 +68,7 @@ OPTIMIZERS = [
         rule="d = mu_hat / (√nu_hat + eps)",
         when="the first to try",
     ),
-    case("adam-l2", "adam", 2, 0.05, options={"l2": 0.01}, needs_params=True),
+    case("adam-l2", "adam", 2, 0.05, options={"l2": 0.01}),
     case(
         "adamw",
         "adamw",
@@ -77,7 +77,6 @@ OPTIMIZERS = [
         also=("scale_by_adamw",),
         rule="Adam's d + weight_decay p",
         when="the default for transformers and whatever is regularized",
-        needs_params=True,
     ),
     case(
         "adamw-independent",
@@ -85,7 +84,6 @@ OPTIMIZERS = [
         2,
         0.05,
         options={"weight_decay": 1e-3, "independent_decay": True},
-        needs_params=True,
     ),
     case(
         "nadam",
@@ -115,5 +113,5 @@ OPTIMIZERS = [
         rule="d = sign(b1 mu + (1-b1) g), mu = b2 mu + (1-b2) g",
         when="large batches; one slot; a 3 to 10 times smaller rate",
     ),
-    case("lion-decay", "lion", 1, 0.01, options={"weight_decay": 0.1}, needs_params=True),
+    case("lion-decay", "lion", 1, 0.01, options={"weight_decay": 0.1}),
 ]

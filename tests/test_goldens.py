@@ -11,7 +11,7 @@ import pytest
 from goldens import Golden, load
 from goldens.presets_expected import PRESETS
 from goldens.record import STEPS
-from test_oracles import Case, close, follow, paths_of, schedule
+from test_oracles import follow, schedule
 
 import adaptive_optax as ao
 

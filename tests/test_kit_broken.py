@@ -13,20 +13,10 @@ import adaptive_optax as ao
 from adaptive_optax.testing import check_contract
 
 # Asked of each besides what it breaks: the properties that take little time.
-OTHERS = {
-    "wide_slots",
-    "update_dtype",
-    "tiny_gradients",
-    "none_leaves",
-    "abstract_init",
-    "extra_arguments",
-    "descends",
-    "rate_zero",
-    "zero_gradients",
-    "msgpack",
-    "state_by_name",
-    "exports",
-}
+OTHERS = set(
+    "wide_slots update_dtype tiny_gradients none_leaves abstract_init extra_arguments descends "
+    "rate_zero zero_gradients msgpack state_by_name exports".split()
+)
 
 
 def momentum(rate):

@@ -154,7 +154,8 @@ def norm(x: jax.Array) -> jax.Array:
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), initial=0.0))
     unit = jnp.where(largest > 0, largest, 1.0)
     parts = jnp.abs(divided(x, unit))
-    return jnp.minimum(unit * root(jnp.sum(parts * parts)), jnp.finfo(unit.dtype).max / 2)
+    size = jnp.where(largest > 0, unit * root(jnp.sum(parts * parts)), 0.0)
+    return jnp.minimum(size, jnp.finfo(unit.dtype).max / 2)
 
 
 def rms(x: jax.Array) -> jax.Array:

@@ -94,7 +94,7 @@ class Walk:
             if is_trained(g) and (params is None or is_trained(p))
         ]
         self.extras = _labels(rule, grads)
-        if rule.extras:
+        if rule.extras and self.moving:
             more = rule.extras(Call(count, params, self.treedef, extra_args))
             both = zip(self.extras, more, strict=True)
             self.extras = [(*label, *map(_wide, m)) for label, m in both]

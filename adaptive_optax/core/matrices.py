@@ -87,7 +87,8 @@ def orthogonalized(
     a, b, c = coefficients
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
-    x = divided(x, (jax.vmap(norm)(x) + jnp.asarray(eps, x.real.dtype))[:, None, None])
+    size = jax.vmap(norm)(x) + jnp.asarray(eps, x.real.dtype)
+    x = divided(x, jnp.where(size > 0, size, 1.0)[:, None, None])
     for _ in range(steps):
         square = x @ x.mT.conj()
         x = a * x + (b * square + c * (square @ square)) @ x

@@ -100,11 +100,11 @@ def lift(rule: Rule) -> Lifted:
         return TreewiseState(first_count(rule), shared, first_slots(rule, params))
 
     def update(grads, state, params=None, **extra_args):
-        check_params(rule.name.removeprefix("scale_by_"), "its distances", params)
         walk = Walk(rule, (grads, params, extra_args), state.slots, state.count)
         count = optax.safe_increment(state.count)
         shared, at = state.shared, rule.per_step(count) if rule.per_step else count
         if walk.moving:
+            check_params(rule.name.removeprefix("scale_by_"), "its distances", params)
             each = walk.each(lambda g, slots, p, *_: measure(g, slots, p, shared, at))
             measures = jax.tree.map(lambda *column: jnp.stack([wide(x) for x in column]), *each)
             new, at = rule.whole.settle(measures, shared, at)

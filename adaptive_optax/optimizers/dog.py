@@ -67,7 +67,8 @@ def scale_by_dog(initial_distance: Scalar = 1e-6, eps: Scalar = 1e-8) -> Transfo
     def settle(lengths, shared):
         distance = jnp.maximum(shared.distance, norm(lengths.moved))
         size = norm_of_all([shared.size, norm(lengths.gradient)])
-        return DogShared(distance, size), distance / norm_of_all([size, jnp.sqrt(wide(eps))])
+        below = norm_of_all([size, jnp.sqrt(wide(eps))])
+        return DogShared(distance, size), distance / jnp.where(below > 0, below, 1.0)
 
     return _distance_over("scale_by_dog", start, settle)
 
@@ -91,7 +92,8 @@ def scale_by_dowg(initial_distance: Scalar = 1e-2, eps: Scalar = 1e-4) -> Transf
     def settle(lengths, shared):
         distance = jnp.maximum(shared.distance, norm(lengths.moved))
         size = norm_of_all([shared.size, distance * norm(lengths.gradient)])
-        return DogShared(distance, size), distance * (distance / (size + wide(eps)))
+        below = size + wide(eps)
+        return DogShared(distance, size), distance * (distance / jnp.where(below > 0, below, 1.0))
 
     return _distance_over("scale_by_dowg", start, settle)
 

@@ -73,6 +73,7 @@ def averaged(inner: optax.GradientTransformation, *, power: Scalar = 8.0) -> Tra
         return shifted(jnp.ones_like(t), power) / shifted(t, power)
 
     def step(u, slots, p, weight):
+        check_params("averaged", "its average", p)
         return u, AverageSlots(slots.average + scaled(p + u - slots.average, weight))
 
     average = leafwise(AverageSlots, start, step, per_step=share)
@@ -82,7 +83,6 @@ def averaged(inner: optax.GradientTransformation, *, power: Scalar = 8.0) -> Tra
         return AveragedState(own.count, own.slots.average, inner.init(params))
 
     def update(grads, state, params=None, **extra_args):
-        check_params("averaged", "its average", params)
         updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
         before = LeafwiseState(state.count, AverageSlots(state.average))
         updates, own = average.update(updates, before, params)

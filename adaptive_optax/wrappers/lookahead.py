@@ -93,6 +93,7 @@ def lookahead(
         return SyncSlots(anchor=p)
 
     def step(u, slots, p, count):
+        check_params("lookahead", "its slow weights", p)
         fast = p + u
         back = scaled(fast - slots.anchor, 1 - step_size)  # 0 for step_size 1: u stays u exactly
         due = count % every == 0
@@ -107,7 +108,6 @@ def lookahead(
         return LookaheadState(synced.count, synced.slots.anchor, inner_state, copied)
 
     def update(grads, state, params=None, **extra_args):
-        check_params("lookahead", "its slow weights", params)
         updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
         before = LeafwiseState(state.count, SyncSlots(state.anchor))
         updates, synced = sync.update(updates, before, params)

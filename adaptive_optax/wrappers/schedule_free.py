@@ -101,6 +101,7 @@ def schedule_free(
         return FreeSlots(average=p, anchor=p)
 
     def step(u, slots, p, at, share):
+        check_params("schedule_free", "its average", p)
         anchor = slots.anchor + u
         average = slots.average + scaled(anchor - slots.average, share)
         return anchor + scaled(average - anchor, b1) - p, FreeSlots(average, anchor)
@@ -122,7 +123,6 @@ def schedule_free(
         )
 
     def update(grads, state, params=None, **extra_args):
-        check_params("schedule_free", "its average", params)
         updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
         largest = jnp.maximum(state.largest, wide(value_at(learning_rate, state.count)))
         weight = largest ** wide(weight_power)
