@@ -8,7 +8,7 @@ import catalogue_field
 import catalogue_subject
 from case import by_id, over
 
-__all__ = ["CASES", "ELSEWHERE", "OPTIMIZERS", "WRAPPED", "by_id"]
+__all__ = ["CASES", "ELSEWHERE", "MAIN", "OPTIMIZERS", "WRAPPED", "by_id"]
 
 OPTIMIZERS = [*catalogue_subject.OPTIMIZERS, *catalogue_field.OPTIMIZERS]
 
@@ -61,6 +61,7 @@ WRAPPED = [
 ]
 
 CASES = [*OPTIMIZERS, *WRAPPED]
+MAIN = [row for row in CASES if row.rule]  # one row a name, for what takes long and no option changes
 
 # Public names that are no optimizers of their own; their tests stand where named.
 ELSEWHERE = {
