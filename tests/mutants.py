@@ -1,7 +1,8 @@
 """Wrong variants of the library, each a change of a line or two, and what must catch it.
 
-They stand in `mutants*.txt`: the mathematics that all rules share and the wrappers, the rules of
-the library's first version, those that see one coordinate, and those that see a leaf or the tree.
+They stand in `mutants*.txt`: what all rules share and the wrappers, the rules of the library's
+first version with Lookahead, those that see a coordinate or a leaf, and those that see matrices or
+the whole tree.
 `altered` loads the whole package afresh under another name with one file changed, so that a change
 in `core` reaches every optimizer, and nothing on disk or in the package itself is touched. A check
 is one case that the true rule passes, for eight steps unless it says otherwise.
@@ -84,29 +85,37 @@ def altered(file: str = "", old: str = "", new: str = "") -> Iterator[Any]:
             del sys.modules[name]
 
 
-NUMERICS: dict[str, Callable[[Any], None]] = {
+def _views(library: Any) -> None:
+    with jax.disable_jit():
+        test_oracles_trees.check_views(library, "muon", {}, steps=2)
+
+
+NAMED: dict[str, Callable[[Any], None]] = {
     "centered": test_numerics.check_centered,
     "first step": test_numerics.check_first_step,
+    "norms": test_numerics.check_norms,
     "recovery": test_numerics.check_recovery,
     "rectifier": test_numerics.check_rectifier,
     "slopes": partial(test_numerics.check_slopes, names=("adam",)),
+    "views": _views,
 }
 
 
 def check_of(words: str) -> Callable[[Any], None]:
     """The check of that name, a function of the library.
 
-    It is one of NUMERICS; or `golden id`; or an oracle's name and options, `adam l2` or `amsgrad
-    bias_correction=before steps=20`: the first case that has those options. Not compiled, which
-    takes longer than to run.
+    It is one of NAMED; or `golden id`; or an oracle's name and options, `adam l2` or `adamw
+    weight_decay=schedule`: the first case that has those options, for as many steps as a last word
+    like `steps=20` says. Not compiled, which takes longer than to run.
     """
-    if words in NUMERICS:
-        return NUMERICS[words]
+    if words in NAMED:
+        return NAMED[words]
     name, *options = words.split()
     if name == "golden":
         (golden,) = (golden for golden in test_goldens.GOLDENS if golden.id == options[0])
         return partial(_uncompiled, test_goldens.check, [golden], STEPS)
-    steps = int(options.pop().removeprefix("steps=")) if "steps=" in words else STEPS
+    last = options[-1] if options else ""
+    steps = int(options.pop().removeprefix("steps=")) if last.startswith("steps=") else STEPS
     tree = name in test_oracles_trees.OPTIONS
     rows = test_oracles_trees.CASES if tree else test_oracles.GROUPS[name]
     (case, *_) = (row for row in rows if _has(row, name, options))
@@ -125,7 +134,11 @@ def _has(case: Any, name: str, words: list[str]) -> bool:
     elif "eps" in test_oracles.DEFAULTS.get(name, {}) and name in test_oracles.OPTIONS:
         words = [*words, "eps=0.01"]
     pairs = (word.partition("=") for word in words)
-    return all(key in options and value in ("", str(options[key])) for key, _, value in pairs)
+    return all(key in options and value in ("", _word(options[key])) for key, _, value in pairs)
+
+
+def _word(value: Any) -> str:
+    return "schedule" if isinstance(value, np.ndarray) else str(value)
 
 
 def _in_float64(library: Any, cases: list, steps: int) -> None:

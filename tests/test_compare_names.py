@@ -5,13 +5,22 @@ import adaptive_optax as ao
 from adaptive_optax.comparison import names
 
 
+WRAPPED = [f"{name}(momentum)" for name in names.WRAPPERS]
+
+
 def test_default_is_the_subject_and_lookahead_over_each():
     assert len(names.DEFAULT) == 22
     assert len(set(names.DEFAULT)) == 22
     assert {names.parse(name).name for name in names.DEFAULT} == set(names.DEFAULT)
 
 
-@pytest.mark.parametrize("name", names.DEFAULT)
+def test_every_optimizer_and_wrapper_has_a_name():
+    public = {name for name in dir(ao) if hasattr(ao, f"scale_by_{name}")}
+    assert public - set(names.OPTIMIZERS) == {"sophia"}
+    assert set(names.WRAPPERS) == {"lookahead", "schedule_free", "averaged", "cautious"}
+
+
+@pytest.mark.parametrize("name", dict.fromkeys([*names.DEFAULT, *names.OPTIMIZERS, *WRAPPED]))
 def test_each_descends_from_its_centre(name):
     entry = names.parse(name)
     tx = entry.make(jnp.float32(entry.centre))
@@ -47,8 +56,9 @@ def test_a_joint_splits_the_members(monkeypatch):
         ("adamm", r"unknown optimizer 'adamm'; did you mean 'adam'\?"),
         ("lokahead(adam)", r"unknown optimizer 'lokahead'; did you mean 'lookahead'\?"),
         ("lookahead(raddam)", r"unknown optimizer 'raddam'; did you mean 'radam'\?"),
-        ("xyzzy", r"unknown optimizer 'xyzzy'; known are sgd, .*lookahead\."),
+        ("xyzzy", r"unknown optimizer 'xyzzy'; known are sgd, .*, lookahead, .*cautious\."),
         ("", r"unknown optimizer ''; known are"),
+        ("sophia", "'sophia' needs estimates of the Hessian, which no task gives"),
         ("lookahead", "'lookahead' needs an optimizer inside"),
         ("adam(sgd)", "'adam' takes no optimizer inside"),
         ("lookahead(adam", "parentheses do not match"),

@@ -145,6 +145,21 @@ def test_one_overflowing_gradient_is_forgotten():
     check_recovery(ao)
 
 
+def check_norms(library: Any) -> None:
+    """A leaf's norm is right where its squares overflow or vanish in float32, and 0 at 0."""
+    params, shape = jnp.asarray([3.0, -4.0], jnp.float32), jnp.asarray([0.6, 0.8], jnp.float32)
+    tx = library.lars(1.0, trust_coefficient=0.1, momentum=0.0)
+    for size in (1e-30, 1e-20, 1.0, 1e20, 1e30):
+        updates, _ = tx.update(jnp.float32(size) * shape, tx.init(params), params)
+        np.testing.assert_allclose(updates, -0.5 * shape, rtol=1e-6, err_msg=f"{size}")
+    updates, _ = tx.update(shape, tx.init(0 * params), 0 * params)
+    np.testing.assert_array_equal(updates, -shape)
+
+
+def test_norms_of_any_size():
+    check_norms(ao)
+
+
 HYPERPARAMETERS = {
     "sgd": {"momentum": 0.9},
     "adagrad": {"eps": 1e-3, "initial_accumulator_value": 0.1},

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from goldens.presets_expected import PRESETS
 from goldens.presets_tree import PRESETS_TREE
-from oracle_options import FALLING
+from oracle_options import FALLING, WAVES
 
 # Our defaults: the papers', but that D-Adapted Adam corrects its biases.
 DEFAULTS = {**PRESETS["paper"], **PRESETS_TREE["paper"]}
@@ -37,7 +37,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"min_scale": 2.0, "clipping_threshold": 0.5},
         {"clipping_threshold": None, "relative_step": False},
         {"scale_by_parameter": False, "weight_decay": 0.2},
-        {"min_dim_size_to_factor": 5, "relative_step": False},
+        {"min_dim_size_to_factor": 4, "relative_step": False},
     ],
     "mars": [
         {},
@@ -74,7 +74,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {},
         {"bias_correction": False},
         {"d0": 1e-2, "b1": 0.8, "b2": 0.95, "eps": 1e-2},
-        {"weight_decay": 0.2, "bias_correction": False},
+        {"weight_decay": 0.2},
     ],
     "dog": [{}, {"initial_distance": 1e-2, "eps": 1e-2}],
     "dowg": [{}, {"initial_distance": 1e-4, "eps": 1e-2}],
@@ -89,4 +89,5 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 }
 
 GLOBAL = ("prodigy", "dadapt_adam", "dog", "dowg")  # their oracles take the tree as one vector
-PEAKS = np.where(np.arange(48) % 7 == 3, 0.3, 0.02)  # Adafactor: under and over 1 / sqrt(t)
+PEAKS = np.where(np.arange(48) % 7 == 3, 0.7, 0.02)  # Adafactor: under and over 1 / sqrt(t)
+RATES = {"adafactor": (0.1, PEAKS), **dict.fromkeys(GLOBAL, (0.5, 5 * WAVES))}  # else 0.1, WAVES

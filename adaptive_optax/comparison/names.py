@@ -37,7 +37,7 @@ class Wrapper(NamedTuple):
     joint: str | None  # what stands between the inner ones; None where there is one only
 
 
-OPTIMIZERS: dict[str, Optimizer] = {
+SUBJECT: dict[str, Optimizer] = {
     "sgd": Optimizer(ao.sgd, 0.1),
     "momentum": Optimizer(lambda rate: ao.sgd(rate, momentum=0.9), 0.03),
     "nesterov": Optimizer(lambda rate: ao.sgd(rate, momentum=0.9, nesterov=True), 0.03),
@@ -51,10 +51,39 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "lion": Optimizer(ao.lion, 3e-4),
 }
 
-WRAPPERS: dict[str, Wrapper] = {"lookahead": Wrapper(lambda inner: ao.lookahead(*inner), None)}
+OPTIMIZERS = {
+    **SUBJECT,
+    "amsgrad": Optimizer(ao.amsgrad, 1e-3),
+    "adamax": Optimizer(ao.adamax, 2e-3),
+    "adabelief": Optimizer(ao.adabelief, 1e-3),
+    "yogi": Optimizer(ao.yogi, 3e-3),
+    "nadamw": Optimizer(ao.nadamw, 1e-3),
+    "adan": Optimizer(ao.adan, 3e-3),
+    "ademamix": Optimizer(ao.ademamix, 1e-3),
+    "adopt": Optimizer(ao.adopt, 1e-3),
+    "mars": Optimizer(ao.mars, 3e-3),
+    "lamb": Optimizer(ao.lamb, 1e-2),
+    "lars": Optimizer(ao.lars, 3.0),
+    "adafactor": Optimizer(ao.adafactor, 3e-2),
+    "muon": Optimizer(ao.muon, 1e-2),
+    "soap": Optimizer(ao.soap, 3e-3),
+    "prodigy": Optimizer(ao.prodigy, 1.0),
+    "dadapt_adam": Optimizer(ao.dadapt_adam, 1.0),
+    "dog": Optimizer(ao.dog, 1.0),
+    "dowg": Optimizer(ao.dowg, 1.0),
+}
 
-DEFAULT = (*OPTIMIZERS, *(f"lookahead({name})" for name in OPTIMIZERS))
+WRAPPERS: dict[str, Wrapper] = {
+    name: Wrapper(lambda inner, wrap=wrap: wrap(*inner), None)
+    for name, wrap in (
+        ("lookahead", ao.lookahead),
+        ("schedule_free", ao.schedule_free),
+        ("averaged", ao.averaged),
+        ("cautious", ao.cautious),
+    )
+}
 
+DEFAULT = (*SUBJECT, *(f"lookahead({name})" for name in SUBJECT))
 
 OWN_CENTRE = 1e-3  # for a constructor that comes without one
 
@@ -156,6 +185,8 @@ def _own(name: str, value: Any) -> Entry:
 def _unknown(word: str, bracket: str) -> str:
     if word in OPTIMIZERS:
         return f"compare: {word!r} takes no optimizer inside; write {word}, or lookahead({word})."
+    if word == "sophia":
+        return "compare: 'sophia' needs estimates of the Hessian, which no task gives; leave it out."
     if word in WRAPPERS:
         return f"compare: {word!r} needs an optimizer inside; write {word}(adam)."
     known = tuple(WRAPPERS) if bracket else (*OPTIMIZERS, *WRAPPERS)

@@ -189,7 +189,7 @@ def gauss_newton_bartlett(
         return -jnp.mean(chosen), jnp.asarray(labels.size, logits.dtype)
 
     grads, examples = jax.grad(sampled_loss, has_aux=True)(params)
-    return jax.tree.map(lambda g: examples.astype(g.dtype) * g * g, grads)
+    return jax.tree.map(lambda g: scaled(g * g, examples), grads)
 
 
 def _when_due(estimate: Estimate, params: Any, due: jax.Array) -> Any:
