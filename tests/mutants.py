@@ -5,14 +5,14 @@ first version with Lookahead, those that see a coordinate or a leaf, and those t
 the whole tree.
 `altered` loads the whole package afresh under another name with one file changed, so that a change
 in `core` reaches every optimizer, and nothing on disk or in the package itself is touched. A check
-is one case that the true rule passes, for eight steps unless it says otherwise.
+is one case that the true rule passes, for six steps unless it says otherwise.
 """
 
 import contextlib
+import functools
 import importlib
 import importlib.abc
 import importlib.util
-import itertools
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -30,7 +30,8 @@ import test_oracles_trees
 import adaptive_optax as ao
 
 ROOT = Path(ao.__file__).parent
-STEPS = 8
+NAME = "altered"
+STEPS = 6
 
 
 class Mutant(NamedTuple):
@@ -46,11 +47,11 @@ class Mutant(NamedTuple):
 class _Copy(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds and runs the package's modules under another name, with one file's text changed."""
 
-    def __init__(self, name: str, file: str, old: str, new: str):
-        self.name, self.file, self.old, self.new = name, ROOT / file, old, new
+    def __init__(self, file: str, old: str, new: str):
+        self.file, self.old, self.new = ROOT / file, old, new
 
     def find_spec(self, fullname, path=None, target=None):
-        if fullname.split(".")[0] != self.name:
+        if fullname.split(".")[0] != NAME:
             return None
         place = ROOT.joinpath(*fullname.split(".")[1:])
         file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
@@ -63,11 +64,12 @@ class _Copy(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         text = file.read_text()
         if file == self.file:
             text = text.replace(self.old, self.new)
-        text = re.sub(rf"\b{ao.__name__}\b", self.name, text)
-        exec(compile(text, str(file), "exec"), module.__dict__)
+        exec(_code(text, file), module.__dict__)
 
 
-_numbers = itertools.count()
+@functools.cache
+def _code(text: str, file: Path) -> Any:
+    return compile(re.sub(rf"\b{ao.__name__}\b", NAME, text), str(file), "exec")
 
 
 @contextlib.contextmanager
@@ -75,13 +77,13 @@ def altered(file: str = "", old: str = "", new: str = "") -> Iterator[Any]:
     """The package, loaded afresh, with `old` as `new` in one file."""
     if file and (found := (ROOT / file).read_text().count(old)) != 1:
         raise LookupError(f"{old!r} occurs {found} times in {file}; bring the mutant up to date")
-    copy = _Copy(f"altered_{next(_numbers)}", file, old, new)
+    copy = _Copy(file, old, new)
     sys.meta_path.insert(0, copy)
     try:
-        yield importlib.import_module(copy.name)
+        yield importlib.import_module(NAME)
     finally:
         sys.meta_path.remove(copy)
-        for name in [name for name in sys.modules if name.split(".")[0] == copy.name]:
+        for name in [name for name in sys.modules if name.split(".")[0] == NAME]:
             del sys.modules[name]
 
 
