@@ -61,7 +61,9 @@ WRAPPED = [
 ]
 
 CASES = [*OPTIMIZERS, *WRAPPED]
-MAIN = [row for row in CASES if row.rule]  # one row a name, for what takes long and no option changes
+MAIN = [
+    row for row in CASES if row.rule
+]  # one row a name, for what takes long and no option changes
 
 # Public names that are no optimizers of their own; their tests stand where named.
 ELSEWHERE = {

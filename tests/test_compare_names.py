@@ -4,7 +4,6 @@ import pytest
 import adaptive_optax as ao
 from adaptive_optax.comparison import names
 
-
 WRAPPED = [f"{name}(momentum)" for name in names.WRAPPERS]
 
 

@@ -64,7 +64,9 @@ def test_eager_jit_and_scan_agree(row):
         lambda s: jax.lax.scan(lambda s, g: (tx.update(g, s, params)[1], None), s, stacked)
     )(state)
     for one, other in zip(jax.tree.leaves(eager), jax.tree.leaves(scanned), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1.2e-7)  # fused differently, values up to 2
+        np.testing.assert_allclose(
+            one, other, rtol=1e-6, atol=1.2e-7
+        )  # fused differently, values up to 2
 
 
 @pytest.mark.parametrize("row", CASES, ids=by_id)

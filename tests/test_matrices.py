@@ -208,3 +208,11 @@ def test_bases_are_orthogonal_and_spare_rows_keep_to_themselves():
         rows = np.asarray(state.slots.left_basis[number])[spare[number] > 0]
         kept = np.abs(rows) > 1e-5
         assert np.all(kept.sum(0)[: 4 - int(spare[number].sum())] == 0)
+
+
+def test_batched_runs_compute_their_bases_only_when_due():
+    """A batched switch would compute eigh and qr at every step, and they can block each other."""
+    tx, params = ao.soap(0.1), jnp.ones((3, 4, 2))
+    state = jax.vmap(tx.init)(params)
+    program = jax.jit(jax.vmap(tx.update)).lower(params, state, params).as_text()
+    assert program.count("stablehlo.case") == 4  # of each side: which basis, and the order of nu

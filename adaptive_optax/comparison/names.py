@@ -73,14 +73,16 @@ OPTIMIZERS = {
     "dowg": Optimizer(ao.dowg, 1.0),
 }
 
+
+def _over_one(wrapper: Callable[[Any], Any]) -> Wrapper:
+    return Wrapper(lambda inner: wrapper(*inner), None)
+
+
 WRAPPERS: dict[str, Wrapper] = {
-    name: Wrapper(lambda inner, wrap=wrap: wrap(*inner), None)
-    for name, wrap in (
-        ("lookahead", ao.lookahead),
-        ("schedule_free", ao.schedule_free),
-        ("averaged", ao.averaged),
-        ("cautious", ao.cautious),
-    )
+    "lookahead": _over_one(ao.lookahead),
+    "schedule_free": _over_one(ao.schedule_free),
+    "averaged": _over_one(ao.averaged),
+    "cautious": _over_one(ao.cautious),
 }
 
 DEFAULT = (*SUBJECT, *(f"lookahead({name})" for name in SUBJECT))
@@ -186,7 +188,9 @@ def _unknown(word: str, bracket: str) -> str:
     if word in OPTIMIZERS:
         return f"compare: {word!r} takes no optimizer inside; write {word}, or lookahead({word})."
     if word == "sophia":
-        return "compare: 'sophia' needs estimates of the Hessian, which no task gives; leave it out."
+        return (
+            "compare: 'sophia' needs estimates of the Hessian, which no task gives; leave it out."
+        )
     if word in WRAPPERS:
         return f"compare: {word!r} needs an optimizer inside; write {word}(adam)."
     known = tuple(WRAPPERS) if bracket else (*OPTIMIZERS, *WRAPPERS)

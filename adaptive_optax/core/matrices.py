@@ -178,18 +178,39 @@ def adjoint(x: jax.Array) -> jax.Array:
     return x.mT.conj()
 
 
-def eigenbasis(gram: jax.Array, spare: jax.Array) -> jax.Array:
-    """Eigenvectors of Hermitian matrices as columns, largest eigenvalue first, spare ones last."""
-    return jnp.linalg.eigh(_marked(gram, spare))[1][..., ::-1]
+@jax.custom_batching.sequential_vmap
+def next_basis(
+    turn: jax.Array, gram: jax.Array, basis: jax.Array, spare: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The next basis of a stack of Hermitian matrices, and the order of the last one's columns.
 
+    Under vmap one run comes after the other. A switch between runs that are batched would compute
+    all of its branches at every step, and on the CPU eigh and qr that run at once can block each
+    other for ever.
 
-def turned_basis(gram: jax.Array, basis: jax.Array, spare: jax.Array) -> tuple[Any, Any]:
-    """One step of orthogonal iteration from a basis, and the order of its columns before it."""
+    Args:
+      turn: 0 for the last basis; 1 for the eigenvectors as columns, largest eigenvalue first and
+        spare ones last; 2 for one step of orthogonal iteration from the last basis.
+      gram: the matrices, shape (stack, n, n).
+      basis: the last basis, shape (stack, n, n).
+      spare: 1 where a row only fills a block up, shape (stack, n).
+    """
     gram = _marked(gram, spare)
-    sizes = jnp.einsum("...ij,...ij->...j", basis.conj(), times(gram, basis)).real
-    order = jnp.argsort(-sizes, axis=-1)
-    basis = jnp.take_along_axis(basis, order[..., None, :], axis=-1)
-    return jnp.linalg.qr(times(gram, basis))[0], order
+    same = jnp.broadcast_to(jnp.arange(gram.shape[-1]), gram.shape[:-1])
+
+    def stay():
+        return basis, same
+
+    def start():
+        return jnp.linalg.eigh(gram)[1][..., ::-1], same
+
+    def step():
+        sizes = jnp.einsum("...ij,...ij->...j", basis.conj(), times(gram, basis)).real
+        order = jnp.argsort(-sizes, axis=-1)
+        ordered = jnp.take_along_axis(basis, order[..., None, :], axis=-1)
+        return jnp.linalg.qr(times(gram, ordered))[0], order
+
+    return jax.lax.switch(turn, [stay, start, step])
 
 
 def _marked(gram: jax.Array, spare: jax.Array) -> jax.Array:

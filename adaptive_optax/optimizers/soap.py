@@ -40,10 +40,9 @@ from adaptive_optax.core.matrices import (
     adjoint,
     automatic_axes,
     blocks_of,
-    eigenbasis,
     has_rows_and_columns,
+    next_basis,
     times,
-    turned_basis,
     views_of,
 )
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
@@ -203,19 +202,12 @@ def gram(blocks: Blocks, g: jax.Array, side: int) -> jax.Array:
 def turned(
     blocks: Blocks, side: int, turn: jax.Array, average: jax.Array, basis: jax.Array, nu: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The basis of one side, and nu with its coordinates in the order of the new basis.
+    """The next basis of one side, as `next_basis` has it, and nu in the order of its columns."""
+    given = jax.lax.stop_gradient((average, basis))
+    basis, order = next_basis(turn, *given, blocks.spare(side))
+    along = order[:, :, None] if side == 0 else order[:, None, :]
 
-    turn is 0 for what was, 1 for the first basis and 2 for a step from the last one.
-    """
-    spare = blocks.spare(side)
+    def ordered(nu):
+        return blocks.join(jnp.take_along_axis(blocks.cut(nu), along, axis=side + 1))
 
-    def start(basis, nu):
-        return eigenbasis(average, spare), nu
-
-    def step(basis, nu):
-        basis, order = turned_basis(average, basis, spare)
-        along = order[:, :, None] if side == 0 else order[:, None, :]
-        return basis, blocks.join(jnp.take_along_axis(blocks.cut(nu), along, axis=side + 1))
-
-    basis, nu = jax.lax.switch(turn, [lambda basis, nu: (basis, nu), start, step], basis, nu)
-    return jax.lax.stop_gradient(basis), nu
+    return basis, jax.lax.cond(turn == 2, ordered, lambda nu: nu, nu)
