@@ -139,6 +139,30 @@ def retraced(library: ModuleType) -> str:
     return "same" if same else "changes: compiles twice, fails in scan"
 
 
+def first_gradient(library: ModuleType) -> str:
+    """Prodigy's third update, where the first gradient is zero, as of an unused embedding."""
+    tx, p = (library if library is ao else optax.contrib).prodigy(), jnp.float32(1.0)
+    state = tx.init(p)
+    for g in (0.0, 2.0, 2.0):
+        update, state = tx.update(jnp.float32(g), state, p)
+    return f"update = {float(update):.2g}"
+
+
+def at_rest(library: ModuleType) -> str:
+    """Yogi's first update over the rate for a gradient of zero."""
+    tx, p = library.yogi(1.0), jnp.float32(1.0)
+    return f"update = {float(tx.update(jnp.float32(0.0), tx.init(p), p)[0]):.2g}"
+
+
+def convolution(library: ModuleType) -> str:
+    """Whether Muon's step for a kernel (3, 3, 4, 8) has singular values near one."""
+    tx = (library if library is ao else optax.contrib).muon(1.0)
+    p = jax.random.normal(jax.random.key(0), (3, 3, 4, 8))
+    update = tx.update(p, tx.init(p), p)[0].reshape(-1, 8)
+    values = np.linalg.svd(np.asarray(update), compute_uv=False)
+    return f"{values.min():.2g} to {values.max():.2g}"
+
+
 FACTS: list[tuple[str, Callable[[ModuleType], str]]] = [
     ("adam, bf16: nu after gradients of 1e-3 (truth 1e-06)", second_moment),
     ("adadelta(): x^2 from x = 5, 2,000 steps", adadelta),
@@ -150,6 +174,9 @@ FACTS: list[tuple[str, Callable[[ModuleType], str]]] = [
     ("adam: jit(init) of params sharded over 4 devices", sharded),
     ("adam: state dtypes, bf16 params, float32 gradients", retraced),
     ("lookahead(adam) in flax's TrainState", slow_weights),
+    ("prodigy: third update, first gradient zero", first_gradient),
+    ("yogi: update of a zero gradient, over the rate", at_rest),
+    ("muon: singular values of a convolution's step", convolution),
 ]
 
 

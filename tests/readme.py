@@ -14,8 +14,8 @@ def table() -> str:
     rows = ["| name | update rule | slots | when to use |", "|---|---|---|---|"]
     for row in CASES:
         if row.rule:
-            slots = row.memory or str(row.slots)
-            rows.append(f"| `{row.title}` | {row.rule} | {slots} | {row.when} |")
+            rule = row.rule.replace("|", r"\|")  # or it would end the cell
+            rows.append(f"| `{row.title}` | {rule} | {row.memory or row.slots} | {row.when} |")
     return "\n".join(rows) + "\n"
 
 

@@ -1,90 +1,47 @@
 """Every option that is refused, by its message; what is traced passes."""
 
+import inspect
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
-from goldens.presets_expected import PRESETS
+from error_options import FRACTION, NON_NEGATIVE, OPTIONS, POSITIVE, RATE, STEPS
 
 import adaptive_optax as ao
 
-FRACTION = "must lie in [0, 1)."
-NON_NEGATIVE = "must be finite and at least 0."
-POSITIVE = "must be finite and above 0."
-DECAY = "must be finite and at least 0."
-RATE = "must be finite and at least 0; to ascend, chain with optax.scale(-1.0)."
-NUMBER = "must be a number or a scalar array."
-SCALAR = "must be a scalar; to try several values use jax.vmap."
-
-# By kind, values that are refused and the rule that the message ends in.
 BELOW, HUGE, NAN = (-0.1, math.inf, math.nan)
-REFUSED = {
+REFUSED = {  # by kind, values that are refused
     FRACTION: (BELOW, 1.0, 1, 2.5, NAN, np.float32(1.0)),
     NON_NEGATIVE: (BELOW, HUGE, NAN, np.float64(-1)),
     POSITIVE: (0, 0.0, BELOW, HUGE, NAN),
     RATE: (BELOW, -1, HUGE, NAN),
 }
-OPTIONS = {
-    "sgd": {"learning_rate": RATE, "momentum": FRACTION},
-    "adagrad": {
-        "learning_rate": RATE,
-        "initial_accumulator_value": NON_NEGATIVE,
-        "eps": NON_NEGATIVE,
-    },
-    "rmsprop": {
-        "learning_rate": RATE,
-        "decay": FRACTION,
-        "eps": NON_NEGATIVE,
-        "momentum": FRACTION,
-    },
-    "adadelta": {"learning_rate": RATE, "rho": FRACTION, "eps": NON_NEGATIVE},
-    "adam": {
-        "learning_rate": RATE,
-        "b1": FRACTION,
-        "b2": FRACTION,
-        "eps": NON_NEGATIVE,
-        "eps_root": NON_NEGATIVE,
-        "l2": NON_NEGATIVE,
-    },
-    "adamw": {
-        "learning_rate": RATE,
-        "b1": FRACTION,
-        "b2": FRACTION,
-        "eps": NON_NEGATIVE,
-        "eps_root": NON_NEGATIVE,
-        "weight_decay": DECAY,
-    },
-    "nadam": {
-        "learning_rate": RATE,
-        "b1": FRACTION,
-        "b2": FRACTION,
-        "eps": NON_NEGATIVE,
-        "eps_root": NON_NEGATIVE,
-        "momentum_decay": POSITIVE,
-    },
-    "radam": {
-        "learning_rate": RATE,
-        "b1": FRACTION,
-        "b2": FRACTION,
-        "eps": NON_NEGATIVE,
-        "eps_root": NON_NEGATIVE,
-        "threshold": NON_NEGATIVE,
-    },
-    "lion": {"learning_rate": RATE, "b1": FRACTION, "b2": FRACTION, "weight_decay": DECAY},
-    "ema": {"decay": FRACTION},
-    "bias_correction": {"decay": FRACTION},
-    "scale_by_rms": {"decay": FRACTION, "eps": NON_NEGATIVE},
-    "scale_by_rss": {"initial_accumulator_value": NON_NEGATIVE, "eps": NON_NEGATIVE},
-    "scale_by_sign_momentum": {"b1": FRACTION, "b2": FRACTION},
-}
+NUMBER = "must be a number or a scalar array."
+SCALAR = "must be a scalar; to try several values use jax.vmap."
 NUMBERS = [(name, option, rule) for name, row in OPTIONS.items() for option, rule in row.items()]
+
+
+OPTIMIZERS = [name for name in OPTIONS if hasattr(ao, f"scale_by_{name}")]
+
+
+def test_every_number_of_every_optimizer_is_here():
+    assert set(OPTIMIZERS) == {name for name in dir(ao) if hasattr(ao, f"scale_by_{name}")}
+    for name in OPTIMIZERS:
+        parameters = inspect.signature(getattr(ao, name)).parameters.values()
+        numbers = {
+            p.name
+            for p in parameters
+            if isinstance(p.default, int | float) and not isinstance(p.default, bool)
+        }
+        assert numbers <= {*OPTIONS[name], *STEPS.get(name, ())}, name
 
 
 def build(name: str, **options):
     """The transformation, with a learning rate where it takes one and none is given."""
-    if "learning_rate" in OPTIONS[name]:
+    if name in OPTIMIZERS:
         options = {"learning_rate": 0.1, **options}
     return getattr(ao, name)(**options)
 
@@ -130,8 +87,8 @@ def test_traced_numbers_pass(name, option, rule):
     """Out of range too: a tracer has no value to check."""
 
     def once(value):
-        tx = build(name, **{option: value})
-        return tx.update(jnp.ones(2), tx.init(jnp.ones(2)), jnp.ones(2))[0]
+        tx, ones = optax.with_extra_args_support(build(name, **{option: value})), jnp.ones(2)
+        return tx.update(ones, tx.init(ones), ones, hessian=ones)[0]
 
     assert jax.eval_shape(once, -1.0).shape == (2,)
     assert jax.eval_shape(jax.vmap(once), jnp.ones(3)).shape == (3, 2)
@@ -147,6 +104,11 @@ CHOICES = [
     ("radam", "eps_placement", None, "'outside', 'inside', 'uncorrected'"),
     ("radam", "before_rectification", "skipp", "'momentum', 'skip'; did you mean 'skip'?"),
     ("scale_by_rms", "eps_placement", "", "'outside', 'inside'"),
+    ("amsgrad", "bias_correction", True, "'none', 'after', 'before'"),
+    ("adamax", "eps_placement", "uncorrected", "'outside', 'inside'"),
+    ("adan", "eps_placement", "outsid", "'outside', 'inside', 'uncorrected'; did you mean"),
+    ("ademamix", "eps_placement", "", "'outside', 'inside', 'uncorrected'"),
+    ("muon", "scale", "rsm", "'spectral', 'rms', 'none'; did you mean 'rms'?"),
 ]
 
 
@@ -155,6 +117,34 @@ def test_words(name, option, value, words):
     with pytest.raises(ValueError, match=rf"\({option}={value!r}\): ") as error:
         build(name, **{option: value})
     assert message(error, option).startswith(f"must be one of {words}")
+
+
+@pytest.mark.parametrize(("name", "option"), [(n, o) for n, row in STEPS.items() for o in row])
+def test_whole_numbers(name, option):
+    with pytest.raises(ValueError, match=rf"^{name}\({option}=0\): {option} must be at least 1\."):
+        build(name, **{option: 0})
+    for value in (2.0, True, "3"):
+        with pytest.raises(TypeError, match=rf"^{name}\({option}={value!r}\): .* be an integer\."):
+            build(name, **{option: value})
+    build(name, **{option: 1})
+
+
+OTHERS = [
+    ("lamb", "norm_bounds", (1.0,), "must be 2 numbers."),
+    ("lamb", "norm_bounds", 3.0, "must be 2 numbers."),
+    ("lamb", "norm_bounds", (2.0, 1.0), "must be (least, largest) with 0 <= least <= largest."),
+    ("muon", "coefficients", (1.0, 2.0), "must be 3 numbers."),
+    ("muon", "coefficients", "abc", "must be 3 numbers."),
+    ("muon", "coefficients", [1.0, 2.0, "3"], NUMBER),
+    ("muon", "rest", ao.scale_by_adam, "must be an optax transformation, such as "),
+]
+
+
+@pytest.mark.parametrize(("name", "option", "value", "words"), OTHERS)
+def test_other_options(name, option, value, words):
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}\({option}=") as error:
+        build(name, **{option: value})
+    assert message(error, option).startswith(words)
 
 
 @pytest.mark.parametrize("name", ["sgd", "rmsprop"])
@@ -169,14 +159,14 @@ def test_radams_threshold_is_at_least_4():
         ao.radam(0.1, threshold=3.9)
 
 
-@pytest.mark.parametrize("name", PRESETS["paper"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_learning_rate_none_points_to_the_rule(name):
     with pytest.raises(TypeError, match=r"learning_rate=None\): .* use the scale_by_\.\.\. rule\."):
         getattr(ao, name)(None)
     getattr(ao, name)(lambda count: -1.0)  # a schedule is not called when built
 
 
-@pytest.mark.parametrize("name", PRESETS["paper"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_options_go_by_keyword(name):
     with pytest.raises(TypeError, match="positional argument"):
         getattr(ao, name)(0.1, 0.9)
@@ -204,6 +194,12 @@ def test_lookahead(kind, options, words):
         ao.lookahead(ao.sgd(0.1), **options)
 
 
+@pytest.mark.parametrize(("kind", "power"), [(ValueError, -1.0), (TypeError, "2")])
+def test_averaged(kind, power):
+    with pytest.raises(kind, match=rf"^averaged\(power={power!r}\): power must be "):
+        ao.averaged(ao.sgd(0.1), power=power)
+
+
 def test_lookahead_takes_traced_options():
     def once(every, step_size):
         tx = ao.lookahead(ao.sgd(0.1), every, step_size)
@@ -217,6 +213,9 @@ def test_lookahead_takes_traced_options():
     ("make", "words"),
     [
         (lambda: ao.lookahead(ao.sgd), r"^lookahead\(inner=sgd\): .* has to be called\."),
+        (lambda: ao.averaged(ao.sgd), r"^averaged\(inner=sgd\): .* has to be called\."),
+        (lambda: ao.cautious(ao.sgd), r"^cautious\(inner=sgd\): .* has to be called\."),
+        (lambda: ao.schedule_free(ao.sgd), r"^schedule_free\(inner=sgd\): .* has to be called\."),
         (lambda: ao.descend(ao.scale_by_adam, 0.1), r"^descend\(direction=scale_by_adam\): "),
     ],
 )

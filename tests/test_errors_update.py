@@ -22,6 +22,15 @@ NEED_PARAMS = [
         r"^descend\.update needs params for weight_decay; call",
     ),
     (ao.adam(0.1, l2=0.1), r"^adam\.update needs params for l2; call tx\.update\(grads, state, "),
+    (ao.lamb(0.1), r"^lamb\.update needs params for their norms; call tx\.update\("),
+    (ao.lars(0.1), r"^lars\.update needs params for their norms; call tx\.update\("),
+    (ao.adafactor(), r"^adafactor\.update needs params for scale_by_parameter; call tx\.update\("),
+    (ao.prodigy(), r"^prodigy\.update needs params for its distances; call tx\.update\("),
+    (ao.dadapt_adam(), r"^dadapt_adam\.update needs params for its distances; call tx\.update\("),
+    (ao.dog(), r"^dog\.update needs params for its distances; call tx\.update\("),
+    (ao.dowg(), r"^dowg\.update needs params for its distances; call tx\.update\("),
+    (ao.averaged(ao.sgd(0.1)), r"^averaged\.update needs params for its average; call tx\.up"),
+    (ao.schedule_free(ao.sgd(0.1)), r"^schedule_free\.update needs params for its average; call"),
     (ao.lookahead(ao.sgd(0.1)), r"^lookahead\.update needs params for its slow weights; call tx"),
 ]
 

@@ -23,7 +23,7 @@ def test_the_two_commands():
     commands = [line.split("  #")[0].strip() for line in blocks("sh")[0].splitlines()]
     assert commands == [
         'pip install -e ".[compare]" && adaptive-optax compare',
-        'pip install -e ".[test]" && pytest',
+        'pip install -e ".[test]" && pytest -n 2 --dist worksteal',
     ]
 
 

@@ -43,6 +43,15 @@ def check_steps(function: str, **values: Any) -> None:
             raise ValueError(f"{function}({name}={value}): {name} must be at least 1.")
 
 
+def check_numbers(function: str, length: int, **values: Any) -> None:
+    """Each value is a tuple or list of that many numbers."""
+    for name, value in values.items():
+        if not isinstance(value, tuple | list) or len(value) != length:
+            raise TypeError(f"{function}({name}={value!r}): {name} must be {length} numbers.")
+        for each in value:
+            _number(function, name, each)
+
+
 def check_choice(function: str, allowed: tuple[str, ...], **values: Any) -> None:
     """Each value is one of `allowed`."""
     for name, value in values.items():

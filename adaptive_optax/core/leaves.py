@@ -78,8 +78,9 @@ def broadcast(function: str, argument: str, mask: Any, tree: Any, kind: type = b
         whole = jax.tree.map(spread, mask, tree, is_leaf=lambda x: isinstance(x, kind))
         return treedef.flatten_up_to(whole)
     except ValueError as error:
+        values = "bools" if kind is bool else f"bools and {kind.__name__}s"
         raise ValueError(
-            f"{function}({argument}=...): {argument} must be a tree of bools shaped like the "
+            f"{function}({argument}=...): {argument} must be a tree of {values} shaped like the "
             f"parameters, a prefix of one, or a function from the parameters to one: {error}"
         ) from error
 

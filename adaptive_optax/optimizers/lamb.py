@@ -25,6 +25,7 @@ from adaptive_optax.core.arrays import (
 from adaptive_optax.core.checks import (
     check_fraction,
     check_non_negative,
+    check_numbers,
     check_params,
     check_rate,
 )
@@ -62,11 +63,13 @@ def scale_by_lamb(
     check_fraction("lamb", b1=b1, b2=b2)
     check_non_negative("lamb", eps=eps, eps_root=eps_root)
     check_rate("lamb", weight_decay=weight_decay)
-    if norm_bounds is not None and not 0 <= norm_bounds[0] <= norm_bounds[1]:
-        raise ValueError(
-            f"lamb(norm_bounds={norm_bounds}): norm_bounds must be (least, largest) with "
-            f"0 <= least <= largest."
-        )
+    if norm_bounds is not None:
+        check_numbers("lamb", 2, norm_bounds=norm_bounds)
+        if not 0 <= norm_bounds[0] <= norm_bounds[1]:
+            raise ValueError(
+                f"lamb(norm_bounds={norm_bounds}): norm_bounds must be (least, largest) with "
+                f"0 <= least <= largest."
+            )
 
     def init(p):
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))

@@ -21,6 +21,7 @@ from adaptive_optax.core.checks import (
     check_choice,
     check_fraction,
     check_non_negative,
+    check_numbers,
     check_steps,
     check_transformation,
 )
@@ -128,6 +129,7 @@ def _both(
     """What `finish` makes of the rule for matrices and of that for the rest, each on its leaves."""
     check_fraction("muon", momentum=momentum)
     check_steps("muon", steps=steps)
+    check_numbers("muon", 3, coefficients=coefficients)
     check_non_negative("muon", eps=eps)
     check_choice("muon", tuple(SCALES), scale=scale)
     rest = scale_by_adam() if rest is None else rest

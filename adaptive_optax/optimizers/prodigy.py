@@ -105,8 +105,9 @@ def scale_by_prodigy(
       TypeError, ValueError: for an option of the wrong kind or range; at update, where params
         are missing.
     """
+    check_fraction("prodigy", b1=b1, b2=b2)
     b3 = b2**0.5 if b3 is None else b3
-    check_fraction("prodigy", b1=b1, b2=b2, b3=b3)
+    check_fraction("prodigy", b3=b3)
     check_non_negative("prodigy", eps=eps)
     check_positive("prodigy", d0=d0, d_coef=d_coef)
     check_rate("prodigy", learning_rate=learning_rate, weight_decay=weight_decay)
