@@ -109,6 +109,14 @@ def root(x: jax.Array) -> jax.Array:
     return jnp.sqrt(jnp.maximum(x, jnp.finfo(x.dtype).tiny))
 
 
+def floored(x: jax.Array) -> jax.Array:
+    """X to divide by: at least the root of the smallest normal number, as `root` is.
+
+    The slope of a quotient has the denominator's square, which must not be 0.
+    """
+    return jnp.maximum(x, jnp.finfo(x.dtype).tiny ** 0.5)
+
+
 def denominator(
     nu: jax.Array, eps: Scalar, placement: str, eps_root: Scalar = 0.0, correction: Scalar = 1.0
 ) -> jax.Array:

@@ -17,6 +17,7 @@ from adaptive_optax.core.arrays import (
     debias,
     divided,
     ema,
+    floored,
     real_slot,
     scaled,
     shifted,
@@ -63,8 +64,7 @@ def scale_by_adamax(
     def update(g, slots, p, mu_bias):
         mu = ema(slots.mu, g, b1)
         nu = jnp.maximum(shifted(jnp.abs(g), inside), scaled(slots.nu, b2))
-        size = jnp.maximum(shifted(nu, outside), jnp.finfo(nu.dtype).tiny)
-        return divided(debias(mu, mu_bias), size), AdamaxSlots(mu, nu)
+        return divided(debias(mu, mu_bias), floored(shifted(nu, outside))), AdamaxSlots(mu, nu)
 
     return leafwise(AdamaxSlots, init, update, per_step=per_step)
 

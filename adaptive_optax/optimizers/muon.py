@@ -48,7 +48,7 @@ SCALES: dict[str, Callable[[int, int], float]] = {
 class MuonSlots(NamedTuple):
     """What Muon remembers."""
 
-    mu: Any  # average gradient
+    trace: Any  # average gradient; `mu` is a name of the rest's
 
 
 def scale_by_muon(
@@ -138,14 +138,14 @@ def _both(
     views = views_of("muon", matrices)
 
     def init(p, view):
-        return MuonSlots(mu=zeros_slot(p))
+        return MuonSlots(trace=zeros_slot(p))
 
     def per_step(count):
         now, ahead = bias(momentum, count), bias(momentum, count + 1)
         return (now, ahead) if bias_correction else (1.0, 1.0)
 
     def update(g, slots, p, biases, view):
-        mu = ema(slots.mu, g, momentum)
+        mu = ema(slots.trace, g, momentum)
         u = debias(mu, biases[0])
         if nesterov:
             u = scaled(g, (1 - momentum) / biases[0]) + scaled(mu, momentum / biases[1])

@@ -22,6 +22,7 @@ from adaptive_optax.core.arrays import (
     clipped,
     divided,
     ema,
+    floored,
     real_slot,
     scaled,
     zeros_slot,
@@ -86,8 +87,8 @@ def scale_by_sophia(
     def update(g, slots, p, due, estimate):
         mu = ema(slots.mu, g, b1)
         nu = jnp.where(due, ema(slots.nu, estimate.real, b2), slots.nu)
-        least = jnp.maximum(jnp.asarray(eps, nu.dtype), jnp.finfo(nu.dtype).tiny)
-        return clipped(divided(mu, jnp.maximum(scaled(nu, gamma), least)), 1.0), SophiaSlots(mu, nu)
+        size = floored(jnp.maximum(scaled(nu, gamma), jnp.asarray(eps, nu.dtype)))
+        return clipped(divided(mu, size), 1.0), SophiaSlots(mu, nu)
 
     def extras(call):
         given = call.extra_args.get("hessian", hessian)
