@@ -9,7 +9,9 @@ The first call takes the bases from eigh(left) and eigh(right) and does not move
 parameter, and 2 m^2 + 2 n^2 numbers for a matrix of m x n. When to use it: dense and convolutional
 nets whose sides fit, at about Adam's rate, with few steps; a step costs more than Adam's.
 Departures: none from the authors' code, but that `descend` decays before the step. mu is kept in
-the parameter's basis and rotated, which is the same average.
+the parameter's basis and rotated, which is the same average. Mind eps: in directions without
+gradient, such as those of a small batch, float32 leaves rounding of 1e-7 of the gradient's size, of
+which the quotient makes whole steps unless eps is above it.
 """
 
 import math

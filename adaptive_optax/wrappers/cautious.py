@@ -53,7 +53,8 @@ def cautious(inner: optax.GradientTransformation) -> Transformation:
         return scaled(u, mask / jnp.maximum(share, LEAST)), slots
 
     def gradients(call):
-        return [(g,) for g in call.treedef.flatten_up_to(call.extra_args["gradients"])]
+        found = call.treedef.flatten_up_to(call.extra_args["gradients"])
+        return [(jnp.zeros(()) if g is None else g,) for g in found]
 
     mask = lift(Rule("cautious", NoSlots, lambda p: NoSlots(), agreeing, extras=gradients))
 
