@@ -1,5 +1,7 @@
 """Contract 4 and 5: any leaf, any shape, any transformation of jax."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,16 +125,13 @@ def test_vmap_over_learning_rates_and_seeds(row):
     many = jax.tree.map(lambda *x: jnp.stack(x), params, params_of())
     both = jax.tree.map(lambda *x: jnp.stack(x), grads, grads_of(params, 1))
     together = jax.jit(jax.vmap(jax.vmap(once, (None, 0, 0)), (0, None, None)))(rates, many, both)
-    for i, rate in enumerate(rates):
-        for j in range(2):
-            one = alone(rate, params, jax.tree.map(lambda g, j=j: g[j], both))
-            jax.tree.map(
-                lambda a, b, i=i, j=j: np.testing.assert_allclose(
-                    a[i, j], b, rtol=2e-6, atol=slack * rate
-                ),
-                together,
-                one,
-            )
+    for i, j in itertools.product(range(3), range(2)):
+        here = jax.tree.map(lambda g, j=j: g[j], both)
+        found = jax.tree.map(lambda u, i=i, j=j: u[i, j], together)
+        for one, other in zip(
+            jax.tree.leaves(found), jax.tree.leaves(alone(rates[i], params, here)), strict=True
+        ):
+            np.testing.assert_allclose(one, other, rtol=2e-6, atol=slack * rates[i])
 
 
 BETAS = {"b1": 0.9, "b2": 0.99}
