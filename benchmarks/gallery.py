@@ -63,6 +63,7 @@ class Row(NamedTuple):
 
 COLUMN = {"note": "as a (2, 1) matrix", "shape": (2, 1)}
 
+AS_ADAM = ("adam", "amsgrad", "adamax", "adamw", "nadam", "nadamw", "radam", "adabelief", "yogi")
 TABLE = (
     Row("sgd", lambda rate: ao.sgd(rate), 0.3),
     Row("momentum", lambda rate: ao.sgd(rate, momentum=0.9), 0.1),
@@ -70,15 +71,7 @@ TABLE = (
     Row("adagrad", lambda rate: ao.adagrad(rate), 0.3),
     Row("adadelta", lambda rate: ao.adadelta(rate), 10.0),
     Row("rmsprop", lambda rate: ao.rmsprop(rate), 0.01),
-    Row("adam", lambda rate: ao.adam(rate), 0.1),
-    Row("amsgrad", lambda rate: ao.amsgrad(rate), 0.1),
-    Row("adamax", lambda rate: ao.adamax(rate), 0.1),
-    Row("adamw", lambda rate: ao.adamw(rate), 0.1),
-    Row("nadam", lambda rate: ao.nadam(rate), 0.1),
-    Row("nadamw", lambda rate: ao.nadamw(rate), 0.1),
-    Row("radam", lambda rate: ao.radam(rate), 0.1),
-    Row("adabelief", lambda rate: ao.adabelief(rate), 0.1),
-    Row("yogi", lambda rate: ao.yogi(rate), 0.1),
+    *(Row(name, getattr(ao, name), 0.1) for name in AS_ADAM),
     Row("adan", lambda rate: ao.adan(rate), 0.1),
     Row("ademamix", lambda rate: ao.ademamix(rate), 0.03),
     Row("adopt", lambda rate: ao.adopt(rate), 0.1),
@@ -213,10 +206,8 @@ def draw(rows: Sequence[Row], out: Path) -> None:
     """Writes the picture: a block of panels a landscape, in it a panel an optimizer."""
     found = {}
     for row in rows:
-        found[row.name] = best_runs(row)
-        print(
-            row.name, *(f"{run.rate:.2g} ({run.loss:.2g})" for run in found[row.name]), flush=True
-        )
+        found[row.name] = runs = best_runs(row)
+        print(row.name, *(f"{run.rate:.2g} ({run.loss:.2g})" for run in runs), flush=True)
     columns = max(min(COLUMNS, len(rows)), 4)  # no narrower than its titles
     block = TITLE + math.ceil(len(rows) / columns) * (NAME + PANEL)
     wide, high = 2 * EDGE + columns * (PANEL + GAP) - GAP, EDGE + 2 * (block + EDGE) + LEGEND
@@ -243,12 +234,9 @@ def _panel(figure: Figure, corner, heights, landscape: Landscape, row: Row, run:
     panel.contour(*heights, landscape.levels, colors="0.8", linewidths=0.6)
     panel.plot(*run.points.T, **PATH)
     panel.plot(*landscape.minimum, **(MINIMUM | {"color": "white", "markeredgewidth": 4}))
-    for point, look in (
-        (landscape.minimum, MINIMUM),
-        (run.points[0], START),
-        (run.points[-1], END),
-    ):
-        panel.plot(*point, **look)
+    panel.plot(*landscape.minimum, **MINIMUM)
+    panel.plot(*run.points[0], **START)
+    panel.plot(*run.points[-1], **END)
     panel.set(xlim=heights[0][[0, -1]], ylim=heights[1][[0, -1]], xticks=[], yticks=[])
     panel.spines[:].set_color("0.6")
     _text(figure, x, y - 9, row.name, fontsize=9.5)

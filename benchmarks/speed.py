@@ -1,6 +1,6 @@
 """Speed against optax: tracing, eager updates, jitted steps and import, as ratios.
 
-    python benchmarks/speed.py            all four tables, about two minutes
+    python benchmarks/speed.py            all four tables, about five minutes
     python benchmarks/speed.py trace      one of trace, eager, step, import
 
 Every ratio is ours over optax's, the median over rounds that alternate between the two in one
@@ -17,6 +17,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 import adaptive_optax as ao
 
@@ -40,6 +41,19 @@ PAIRS: dict[str, tuple[Callable, Callable]] = {
     "radam": (lambda: ao.radam(1e-3), lambda: optax.radam(1e-3)),
     "lion": (lambda: ao.lion(1e-3), lambda: optax.lion(1e-3, weight_decay=0.0)),
 }
+
+
+def namesakes(name: str) -> tuple[Callable, Callable]:
+    """Ours and optax's optimizer of one name, with their defaults."""
+    theirs = getattr(optax, name, None) or getattr(optax.contrib, name)
+    return lambda: getattr(ao, name)(1e-3), lambda: theirs(1e-3)
+
+
+FIELD = (
+    *("amsgrad", "adamax", "adabelief", "yogi", "nadamw", "adan", "ademamix", "adopt", "lamb"),
+    *("lars", "adafactor", "muon", "prodigy", "dog", "dowg"),
+)
+PAIRS |= {name: namesakes(name) for name in FIELD}
 
 
 def ratios(ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> list[float]:

@@ -1,5 +1,7 @@
 """Contract 2, 3 and 9: precision, range and sense."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,30 +19,39 @@ def finite(tree) -> bool:
     return all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize("row", OPTIMIZERS, ids=by_id)
-def test_bf16_updates_follow_float32_for_thousands_of_steps(row):
-    """The same gradients, all of them bf16 numbers, for parameters of either dtype."""
-    tx = row.make()
-    wide = params_of(jnp.float32)
-    narrow = params_of(jnp.bfloat16)
+@functools.cache
+def noise():
+    """Gradients of 4,000 steps, all of them bf16 numbers.
+
+    Small ones at the end: a second moment that is stuck would show as too small a step.
+    """
     keys = jax.random.split(jax.random.key(0), 4000)
-    # Small ones at the end: a second moment that is stuck would show as too small a step.
     scales = jnp.where(jnp.arange(4000) < 100, 1.0, 1e-3)
 
-    def follow(params):
-        def step(state, at):
-            key, scale = at
-            noise = jax.tree.map(
-                lambda p: (scale * jax.random.normal(key, p.shape)).astype(jnp.bfloat16), wide
-            )
-            grads = jax.tree.map(lambda g, p: g.astype(p.dtype), noise, params)
+    def draw(key, scale):
+        return jax.tree.map(
+            lambda p: (scale * jax.random.normal(key, p.shape)).astype(jnp.bfloat16), params_of()
+        )
+
+    return jax.vmap(draw)(keys, scales)
+
+
+@pytest.mark.parametrize("row", OPTIMIZERS, ids=by_id)
+def test_bf16_updates_follow_float32_for_thousands_of_steps(row):
+    """The same gradients for parameters of either dtype."""
+    tx, narrow = row.make(), params_of(jnp.bfloat16)
+
+    @jax.jit
+    def follow(params, noise):
+        def step(state, grads):
+            grads = jax.tree.map(lambda g, p: g.astype(p.dtype), grads, params)
             updates, state = tx.update(grads, state, params)
             return state, updates
 
-        return jax.jit(lambda: jax.lax.scan(step, tx.init(params), (keys, scales))[1])()
+        return jax.lax.scan(step, tx.init(params), noise)[1]
 
-    exact = follow(jax.tree.map(lambda p: p.astype(jnp.float32), narrow))
-    rounded = follow(narrow)
+    exact = follow(jax.tree.map(lambda p: p.astype(jnp.float32), narrow), noise())
+    rounded = follow(narrow, noise())
     for u, v in zip(jax.tree.leaves(exact), jax.tree.leaves(rounded), strict=True):
         assert v.dtype == jnp.bfloat16
         np.testing.assert_allclose(v.astype(jnp.float32), u, rtol=BF16, atol=1e-30)

@@ -53,8 +53,11 @@ def whole_slots(row) -> int:
     return 3 * row.slots if row.leaves is None else row.leaves - 4
 
 
-@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=lambda d: d.__name__)
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda k: k.name)
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [(AxisType.Auto, jnp.bfloat16), (AxisType.Explicit, jnp.float32)],
+    ids=["auto", "explicit"],
+)
 @pytest.mark.parametrize("row", CASES, ids=by_id)
 def test_slots_are_sharded_like_their_parameters(row, kind, dtype):
     mesh, tx = mesh_of(kind), row.make()
