@@ -30,8 +30,7 @@ def not_nan(updates, state, params, **extra):
 
 
 COMPANY = {
-    "chain-before": lambda tx: optax.chain(optax.clip_by_global_norm(1.0), tx),
-    "chain-after": lambda tx: optax.chain(tx, optax.scale(0.5)),
+    "chain": lambda tx: optax.chain(optax.clip_by_global_norm(1.0), tx, optax.scale(0.5)),
     "named-chain": lambda tx: optax.named_chain(("clip", optax.clip(1.0)), ("tx", tx)),
     "masked": lambda tx: optax.masked(tx, lambda p: jax.tree.map(lambda x: x.ndim > 0, p)),
     "partition": lambda tx: optax.partition({"matrix": tx, "rest": optax.sgd(0.1)}, labels),

@@ -14,9 +14,10 @@ import adaptive_optax as ao
 
 ODD = {
     "none": (None, None),
-    "integer": (jnp.arange(3), jnp.zeros(3, jnp.int32)),
-    "large-integer": (jnp.array([99999999]), jnp.zeros(1, jnp.int32)),
-    "bool": (jnp.array([True, False]), jnp.zeros(2, bool)),
+    "integer-bool": (
+        [jnp.array([0, 1, 99999999]), jnp.array([True, False])],
+        [jnp.zeros(3, jnp.int32), jnp.zeros(2, bool)],
+    ),
     "float0": (jnp.arange(3), np.zeros(3, jax.dtypes.float0)),
     "none-gradient": (jnp.zeros(3), None),  # zeros, which add nothing to a norm of the tree
     "masked": (optax.MaskedNode(), optax.MaskedNode()),

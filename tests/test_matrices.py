@@ -21,9 +21,9 @@ PARAMS = {
 }
 
 
-def matrices_of(state, slot="mu"):
+def matrices_of(state):
     """The leaves of which a split's first part remembers anything."""
-    return {key for key, x in getattr(state.chosen.slots, slot).items() if x is not None}
+    return {key for key, x in state.chosen.slots.trace.items() if x is not None}
 
 
 LABELS = {"conv": True, "dense": ao.MatrixView(), "embedding": False, "bias": False, "scale": False}
