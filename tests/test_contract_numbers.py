@@ -54,7 +54,8 @@ def test_bf16_updates_follow_float32_for_thousands_of_steps(row):
     rounded = follow(narrow, noise())
     for u, v in zip(jax.tree.leaves(exact), jax.tree.leaves(rounded), strict=True):
         assert v.dtype == jnp.bfloat16
-        np.testing.assert_allclose(v.astype(jnp.float32), u, rtol=BF16, atol=1e-30)
+        cancelled = 1e-6 * float(jnp.abs(u).max())  # what float32 leaves of sums that cancel
+        np.testing.assert_allclose(v.astype(jnp.float32), u, rtol=BF16, atol=cancelled)
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
