@@ -25,7 +25,7 @@ CONTRACT_EXAMPLES = """examples:
   adaptive-optax contract optax.adam --properties fixed_point,huge_gradients
   adaptive-optax contract --list
   adaptive-optax contract --page docs/contract.md
-      the page of all optimizers, here and in optax: ten minutes
+      the page of all optimizers, here and in optax: a quarter of an hour
 
 The exit code is 0 where all is kept, 1 where a property failed and 2 for misuse.
 """
