@@ -108,10 +108,11 @@ class Walk:
 
     def trees(self, results: list[tuple[Any, Any]]) -> tuple[Any, Any]:
         """Updates and slots as trees, from those of the trained leaves."""
-        updates = [unmoved(g, p) for g, p in zip(self.grads, self.weights, strict=True)]
-        rows = list(self.rows)
+        updates, rows = [None] * len(self.rows), list(self.rows)
         for i, (u, slots) in zip(self.moving, results, strict=True):
             updates[i], rows[i] = u, slots
+        for i in set(range(len(rows))).difference(self.moving):
+            updates[i] = unmoved(self.grads[i], self.weights[i])
         return jax.tree.unflatten(self.treedef, updates), trees(self.rule, self.treedef, rows)
 
 
