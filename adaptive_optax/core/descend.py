@@ -69,37 +69,57 @@ def descend(
     rule = direction.rule if isinstance(direction, Lifted) else None
     name = name or (rule.name.removeprefix("scale_by_") if rule else "descend")
     check_rate(name, learning_rate=learning_rate, weight_decay=weight_decay)
-    decays = decaying(name, learning_rate, weight_decay, mask, independent_decay)
+    decays = decaying(name, weight_decay, mask)
     counted = callable(learning_rate) or callable(weight_decay)
 
-    def turned(d, p, rate, share):
+    def turned(d, p, rate, decay):
         step = scaled(d, -rate)
-        return step if share is None else step - scaled(p, share)
+        if decay is None:
+            return step
+        return step - scaled(p, decay if independent_decay else scaled(rate, decay))
+
+    def walked(call):
+        return [(call.rate, decay) for (decay,) in decays(call)]
 
     if not rule:
         finish = Rule(
             name,
             NoSlots,
             lambda p: NoSlots(),
-            lambda d, slots, p, at, rate, share: (turned(d, p, rate, share), slots),
-            extras=decays,
+            lambda d, slots, p, at, rate, decay: (turned(d, p, rate, decay), slots),
+            extras=walked,
             counted=counted,
+            learning_rate=learning_rate,
         )
         return walking(optax.chain(direction, lift(finish)), learning_rate)
 
     def extras(call):
         own = rule.extras(call) if rule.extras else [()] * call.treedef.num_leaves
-        return [(*more, *last) for more, last in zip(own, decays(call), strict=True)]
+        return [(*more, *last) for more, last in zip(own, walked(call), strict=True)]
 
     def update(g, slots, p, at, *more):
-        *own, rate, share = more
+        *own, rate, decay = more
         d, slots = rule.update(g, slots, p, at, *own)
-        u = turned(d, p, rate, share)
+        u = turned(d, p, rate, decay)
         return jnp.where(rule.waits(at), jnp.zeros_like(u), u) if rule.waits else u, slots
 
     counted = counted or rule.counted
-    walker = rule._replace(name=name, update=update, extras=extras, counted=counted)
+    walker = rule._replace(
+        name=name, update=update, extras=extras, counted=counted, learning_rate=learning_rate
+    )
     return walking(direction.again(walker), learning_rate)
+
+
+def downhill(direction: Lifted) -> Descent:
+    """An optimizer of a rule that has its learning rate in it: the direction turned downhill."""
+    rule = direction.rule
+
+    def update(g, slots, p, *more):
+        d, slots = rule.update(g, slots, p, *more)
+        return -d, slots
+
+    walker = rule._replace(name=rule.name.removeprefix("scale_by_"), update=update)
+    return walking(direction.again(walker), rule.learning_rate)
 
 
 def walking(tx: optax.GradientTransformation, learning_rate: Scalar | Schedule) -> Descent:
@@ -110,24 +130,18 @@ def walking(tx: optax.GradientTransformation, learning_rate: Scalar | Schedule) 
 
 
 def decaying(
-    name: str,
-    learning_rate: Scalar | Schedule,
-    weight_decay: Scalar | Schedule,
-    mask: Mask | None,
-    independent_decay: bool = False,
+    name: str, weight_decay: Scalar | Schedule, mask: Mask | None
 ) -> Callable[[Call], Sequence[tuple]]:
-    """The extras (learning rate, share of p that decays or None) of each leaf."""
+    """The extras (weight decay, or None where there is none) of each leaf."""
     decays = not (isinstance(weight_decay, int | float) and weight_decay == 0)
 
     def extras(call):
-        rate = value_at(learning_rate, call.count)
         if not decays:
-            return [(rate, None)] * call.treedef.num_leaves
+            return [(None,)] * call.treedef.num_leaves
         check_params(name, "weight_decay", call.params)
         decay = value_at(weight_decay, call.count)
-        share = decay if independent_decay else rate * decay
         chosen = broadcast(name, "mask", mask, call.params)
-        return [(rate, share if decayed else None) for decayed in chosen]
+        return [(decay if decayed else None,) for decayed in chosen]
 
     return extras
 

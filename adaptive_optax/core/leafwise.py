@@ -20,6 +20,7 @@ from adaptive_optax.core.lift import (
     step_of,
 )
 from adaptive_optax.core.programs import compiled
+from adaptive_optax.core.rate import first_rate, next_rate
 
 
 class LeafwiseState(NamedTuple):
@@ -27,6 +28,7 @@ class LeafwiseState(NamedTuple):
 
     count: Any  # updates done, int32, shape (); None where nothing reads it
     slots: Any  # the rule's NamedTuple; every field is a tree shaped like the parameters
+    rate: Any = None  # `Rate`; None for a rule that walks by none
 
 
 def _count(count: jax.Array) -> jax.Array:
@@ -95,12 +97,14 @@ def lift(rule: Rule) -> Lifted:
     per_step = compiled(rule.per_step) if rule.per_step else lambda count: None
 
     def init(params):
-        return LeafwiseState(first_count(rule), first_slots(rule, params))
+        rate = first_rate(rule.learning_rate)
+        return LeafwiseState(first_count(rule), first_slots(rule, params), rate)
 
     def update(grads, state, params=None, **extra_args):
-        walk = Walk(rule, (grads, params, extra_args), state.slots, state.count)
+        rate = next_rate(state.rate, rule.learning_rate, state.count)
+        walk = Walk(rule, (grads, params, extra_args), state, rate)
         count = None if state.count is None else optax.safe_increment(state.count)
         updates, slots = walk.trees(walk.each(step, per_step(count)))
-        return updates, LeafwiseState(count, slots)
+        return updates, LeafwiseState(count, slots, rate)
 
     return lifted(rule, init, update, lift)

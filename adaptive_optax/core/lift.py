@@ -18,6 +18,7 @@ import optax
 
 from adaptive_optax.core.arrays import beside, narrowed, working_dtype
 from adaptive_optax.core.leaves import flat, flat_pair, is_trained, matching, unmoved
+from adaptive_optax.core.rate import Rate
 
 
 class NoSlots(NamedTuple):
@@ -37,6 +38,8 @@ class Rule(NamedTuple):
     whole: Any = None  # of a treewise rule: its `Whole`
     waits: Callable[[Any], jax.Array] | None = None  # at -> whether this update moves nothing
     labels: Callable[[Any], list] | None = None  # params -> static values, one a leaf
+    learning_rate: Any = None  # number or schedule that its update or its extras walk by
+    rated: bool = False  # whether per_step takes the learning rate too
 
 
 class Call(NamedTuple):
@@ -46,6 +49,7 @@ class Call(NamedTuple):
     params: Any
     treedef: Any  # of the gradients
     extra_args: dict[str, Any]
+    rate: Any  # the learning rate of this update; None where the rule has none
 
 
 class Lifted(optax.GradientTransformationExtraArgs):
@@ -82,11 +86,19 @@ class Walk:
       moving: the indices of the leaves that are trained.
     """
 
-    def __init__(self, rule: Rule, call: tuple[Any, Any, dict], slots: Any, count: Any):
+    def __init__(self, rule: Rule, call: tuple[Any, Any, dict], before: Any, rate: Rate | None):
+        """Pairs the leaves of a call with their slots.
+
+        Args:
+          rule: the rule.
+          call: gradients, params and extra arguments.
+          before: the state before this update.
+          rate: of this update, as `next_rate` gives it.
+        """
         grads, params, extra_args = call
         self.rule = rule
         self.grads, self.weights, self.treedef = flat_pair(rule.name, grads, params)
-        columns = _columns(rule, self.treedef, slots)
+        columns = _columns(rule, self.treedef, before.slots)
         self.rows = [rule.slots(*(column[i] for column in columns)) for i in range(len(self.grads))]
         self.moving = [
             i
@@ -95,7 +107,8 @@ class Walk:
         ]
         self.extras = _labels(rule, grads)
         if rule.extras and self.moving:
-            more = rule.extras(Call(count, params, self.treedef, extra_args))
+            now = None if rate is None else rate.now
+            more = rule.extras(Call(before.count, params, self.treedef, extra_args, now))
             both = zip(self.extras, more, strict=True)
             self.extras = [(*label, *map(_wide, m)) for label, m in both]
 

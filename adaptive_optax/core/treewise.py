@@ -28,7 +28,8 @@ from adaptive_optax.core.lift import (
     widened,
 )
 from adaptive_optax.core.programs import compiled
-from adaptive_optax.core.types import Scalar
+from adaptive_optax.core.rate import first_rate, next_rate
+from adaptive_optax.core.types import Scalar, Schedule
 
 
 class TreewiseState(NamedTuple):
@@ -37,6 +38,7 @@ class TreewiseState(NamedTuple):
     count: Any  # updates done, int32, shape ()
     shared: Any  # the rule's NamedTuple of scalars, one for the whole tree
     slots: Any  # the rule's NamedTuple; every field is a tree shaped like the parameters
+    rate: Any = None  # `Rate`; None for a rule that walks by none
 
 
 class Whole(NamedTuple):
@@ -55,8 +57,9 @@ def treewise(
     start: Callable[[list[jax.Array]], Any],
     measure: Callable[..., Any],
     settle: Callable[..., tuple[Any, Any]],
-    per_step: Callable[[jax.Array], Any] | None = None,
+    per_step: Callable[..., Any] | None = None,
     extras: Callable[[Call], Sequence[tuple]] | None = None,
+    learning_rate: Scalar | Schedule | None = None,
     name: str | None = None,
 ) -> Lifted:
     """A rule for one array and a few scalars of the whole tree, as an optax transformation.
@@ -75,6 +78,8 @@ def treewise(
       per_step: `per_step(count)` gives `at` from the number of this update, 1 at the first; None
         gives the count itself.
       extras: further arguments of update, a tuple a leaf; see `lift.Call`.
+      learning_rate: number or schedule that the rule itself walks by; per_step then gets the rate
+        of this update after the count.
       name: what errors call the rule; update's own surroundings by default.
 
     Returns:
@@ -87,7 +92,8 @@ def treewise(
     """
     name = name or update.__qualname__.split(".")[0]
     whole = Whole(start, measure, settle)
-    return lift(Rule(name, slots, init, update, per_step, extras, counted=True, whole=whole))
+    rule = Rule(name, slots, init, update, per_step, extras, counted=True, whole=whole)
+    return lift(rule._replace(learning_rate=learning_rate, rated=learning_rate is not None))
 
 
 def lift(rule: Rule) -> Lifted:
@@ -97,12 +103,16 @@ def lift(rule: Rule) -> Lifted:
     def init(params):
         trained = [_known(wide_view(p)) for p in flat(params)[0] if is_trained(p)]
         shared = rule.whole.start(trained)
-        return TreewiseState(first_count(rule), shared, first_slots(rule, params))
+        rate = first_rate(rule.learning_rate)
+        return TreewiseState(first_count(rule), shared, first_slots(rule, params), rate)
 
     def update(grads, state, params=None, **extra_args):
-        walk = Walk(rule, (grads, params, extra_args), state.slots, state.count)
+        rate = next_rate(state.rate, rule.learning_rate, state.count)
+        walk = Walk(rule, (grads, params, extra_args), state, rate)
         count = optax.safe_increment(state.count)
-        shared, at = state.shared, rule.per_step(count) if rule.per_step else count
+        shared, at = state.shared, count
+        if rule.per_step:
+            at = rule.per_step(count, rate.now) if rule.rated else rule.per_step(count)
         if walk.moving:
             check_params(rule.name.removeprefix("scale_by_"), "its distances", params)
             each = walk.each(lambda g, slots, p, *_: measure(g, slots, p, shared, at))
@@ -110,7 +120,7 @@ def lift(rule: Rule) -> Lifted:
             new, at = rule.whole.settle(measures, shared, at)
             shared = jax.tree.map(lambda after, before: after.astype(before.dtype), new, shared)
         updates, slots = walk.trees(walk.each(step, at))
-        return updates, TreewiseState(count, shared, slots)
+        return updates, TreewiseState(count, shared, slots, rate)
 
     return lifted(rule, init, update, lift)
 

@@ -128,12 +128,17 @@ def adan(
     check_rate("adan", learning_rate=learning_rate, weight_decay=weight_decay)
     rule = direction.rule
 
-    def update(g, slots, p, at, rate, share):
+    decays = decaying("adan", weight_decay, mask)
+
+    def update(g, slots, p, at, rate, decay):
         d, slots = rule.update(g, slots, p, at)
-        if share is None:
+        if decay is None:
             return scaled(d, -rate), slots
+        share = scaled(rate, decay)
         return divided(scaled(d, -rate) - scaled(p, share), 1 + share), slots
 
-    extras = decaying("adan", learning_rate, weight_decay, mask)
-    adan_rule = rule._replace(name="adan", update=update, extras=extras)
-    return walking(lift(adan_rule), learning_rate)
+    def extras(call):
+        return [(call.rate, decay) for (decay,) in decays(call)]
+
+    walker = rule._replace(name="adan", update=update, extras=extras, learning_rate=learning_rate)
+    return walking(lift(walker), learning_rate)

@@ -34,7 +34,7 @@ from adaptive_optax.core.checks import (
     check_positive,
     check_rate,
 )
-from adaptive_optax.core.descend import decaying, descend, value_at, walking
+from adaptive_optax.core.descend import decaying, downhill
 from adaptive_optax.core.treewise import treewise, wide
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
@@ -99,8 +99,7 @@ def scale_by_dadapt_adam(
     def init(p):
         return DadaptSlots(zeros_slot(p), real_slot(p), zeros_slot(p))
 
-    def per_step(count):
-        rate = wide(value_at(learning_rate, count - 1))
+    def per_step(count, rate):
         return rate * (jnp.sqrt(bias(b2, count)) / bias(b1, count) if bias_correction else 1.0)
 
     def measure(g, slots, p, shared, rate):
@@ -116,7 +115,7 @@ def scale_by_dadapt_adam(
         distance = jnp.maximum(shared.distance, jnp.where(length > 0, found, 0.0))
         return DadaptShared(distance, numerator), step_size
 
-    def update(g, slots, p, step_size, _, share):
+    def update(g, slots, p, step_size, share):
         mu = ema(slots.mu, scaled(g, step_size), b1)
         nu = ema_of_squares(slots.nu, g, b2)
         step = divided(mu, denominator(nu, eps, "outside"))
@@ -131,7 +130,8 @@ def scale_by_dadapt_adam(
         measure=measure,
         settle=settle,
         per_step=per_step,
-        extras=decaying("dadapt_adam", 1.0, weight_decay, mask),
+        extras=decaying("dadapt_adam", weight_decay, mask),
+        learning_rate=learning_rate,
     )
 
 
@@ -161,4 +161,4 @@ def dadapt_adam(
     direction = scale_by_dadapt_adam(
         learning_rate, b1, b2, eps, d0, bias_correction, weight_decay, mask
     )
-    return walking(descend(direction, 1.0), learning_rate)
+    return downhill(direction)

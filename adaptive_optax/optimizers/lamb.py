@@ -77,7 +77,7 @@ def scale_by_lamb(
     def per_step(count):
         return bias(b1, count), bias(b2, count)
 
-    def update(g, slots, p, biases, _, share):
+    def update(g, slots, p, biases, share):
         check_params("lamb", "their norms", p)
         mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
         r = divided(
@@ -91,7 +91,7 @@ def scale_by_lamb(
         ratio = jnp.where(moves, length / jnp.where(moves, size, 1.0), 1.0)
         return scaled(r, ratio), AdamSlots(mu, nu)
 
-    extras = decaying("lamb", 1.0, weight_decay, mask)
+    extras = decaying("lamb", weight_decay, mask)
     rule = Rule("scale_by_lamb", AdamSlots, init, update, per_step, extras)
     return lift(rule)
 

@@ -21,7 +21,7 @@ from adaptive_optax.core.checks import (
     check_params,
     check_rate,
 )
-from adaptive_optax.core.descend import decaying, descend, value_at, walking
+from adaptive_optax.core.descend import decaying, downhill
 from adaptive_optax.core.leafwise import lift
 from adaptive_optax.core.lift import Rule
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
@@ -62,7 +62,7 @@ def scale_by_lars(
     check_rate("lars", learning_rate=learning_rate, weight_decay=weight_decay)
     check_fraction("lars", momentum=momentum)
     check_non_negative("lars", trust_coefficient=trust_coefficient, eps=eps)
-    decayed = decaying("lars", 1.0, weight_decay, mask)
+    decayed = decaying("lars", weight_decay, mask)
 
     def init(p):
         return LarsSlots(trace=zeros_slot(p))
@@ -81,11 +81,11 @@ def scale_by_lars(
         return step + scaled(trace, momentum) if nesterov else trace, LarsSlots(trace)
 
     def extras(call):
-        rate = value_at(learning_rate, call.count)
-        return [(rate, decay) for _, decay in decayed(call)]
+        return [(call.rate, decay) for (decay,) in decayed(call)]
 
     counted = callable(learning_rate) or callable(weight_decay)
-    return lift(Rule("scale_by_lars", LarsSlots, init, update, extras=extras, counted=counted))
+    rule = Rule("scale_by_lars", LarsSlots, init, update, extras=extras, counted=counted)
+    return lift(rule._replace(learning_rate=learning_rate))
 
 
 def lars(
@@ -118,4 +118,4 @@ def lars(
         eps,
         decay_in_norm,
     )
-    return walking(descend(direction, 1.0), learning_rate)
+    return downhill(direction)

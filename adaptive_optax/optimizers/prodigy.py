@@ -36,7 +36,7 @@ from adaptive_optax.core.checks import (
     check_positive,
     check_rate,
 )
-from adaptive_optax.core.descend import decaying, descend, value_at, walking
+from adaptive_optax.core.descend import decaying, downhill
 from adaptive_optax.core.treewise import treewise, wide
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
@@ -118,8 +118,7 @@ def scale_by_prodigy(
     def init(p):
         return ProdigySlots(zeros_slot(p), real_slot(p), zeros_slot(p), anchor=p)
 
-    def per_step(count):
-        rate = wide(value_at(learning_rate, count - 1))
+    def per_step(count, rate):
         return rate * (jnp.sqrt(bias(b2, count)) / bias(b1, count) if bias_correction else 1.0)
 
     def weight(shared, rate):
@@ -143,7 +142,7 @@ def scale_by_prodigy(
         )
         return ProdigyShared(distance, numerator), at
 
-    def update(g, slots, p, at, _, share):
+    def update(g, slots, p, at, share):
         mu = ema(slots.mu, scaled(g, at.distance), b1)
         nu = ema_of_squares(slots.nu, scaled(g, at.distance), b2)
         step = divided(mu, denominator(nu, at.eps, "outside"))
@@ -160,7 +159,8 @@ def scale_by_prodigy(
         measure=measure,
         settle=settle,
         per_step=per_step,
-        extras=decaying("prodigy", 1.0, weight_decay, mask),
+        extras=decaying("prodigy", weight_decay, mask),
+        learning_rate=learning_rate,
     )
 
 
@@ -203,4 +203,4 @@ def prodigy(
         weight_decay,
         mask,
     )
-    return walking(descend(direction, 1.0), learning_rate)
+    return downhill(direction)

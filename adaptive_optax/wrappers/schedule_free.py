@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import optax
 
+from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import scaled
 from adaptive_optax.core.checks import (
     check_fraction,
@@ -90,6 +91,7 @@ def schedule_free(
     (3.0, 2.5, 2.0)
     """
     check_transformation("schedule_free", inner=inner)
+    follows = learning_rate is None
     if learning_rate is None:
         learning_rate = getattr(inner, "learning_rate", 1.0)
     check_rate("schedule_free", learning_rate=learning_rate)
@@ -124,7 +126,9 @@ def schedule_free(
 
     def update(grads, state, params=None, **extra_args):
         updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
-        largest = jnp.maximum(state.largest, wide(value_at(learning_rate, state.count)))
+        walked_by = getattr(inner_state, "rate", None) if follows else None
+        rate = value_at(learning_rate, state.count) if walked_by is None else walked_by.now
+        largest = jnp.maximum(state.largest, wide(rate))
         weight = largest ** wide(weight_power)
         total = state.weight_sum + weight
         share = weight / jnp.where(total > 0, total, 1.0)
@@ -135,4 +139,8 @@ def schedule_free(
             count, largest, total, own.average, own.anchor, inner_state
         )
 
-    return walking(optax.GradientTransformationExtraArgs(init, update), learning_rate)
+    tx = optax.GradientTransformationExtraArgs(init, update)
+    options = {"b1": b1, "weight_power": weight_power}
+    return walking(
+        described(tx, "schedule_free", options=options, members={"inner": inner}), learning_rate
+    )

@@ -1,0 +1,48 @@
+"""The learning rate in an optimizer's state, to be read, and set without compiling anew."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_optax.core.arrays import widest
+from adaptive_optax.core.types import Scalar, Schedule
+
+
+class Rate(NamedTuple):
+    """The learning rate that an optimizer walks by."""
+
+    now: Any  # of the last update, before the first that of the first; the widest float, shape ()
+    held: Any  # whether it stays at `now`, whatever the optimizer was built with; bool, shape ()
+
+
+def first_rate(learning_rate: Scalar | Schedule | None) -> Rate | None:
+    """The rate before the first update; None where there is none."""
+    if learning_rate is None:
+        return None
+    start = learning_rate(jnp.zeros((), jnp.int32)) if callable(learning_rate) else learning_rate
+    return Rate(jnp.array(start, widest()), jnp.zeros((), bool))
+
+
+def next_rate(rate: Rate | None, learning_rate: Any, count: Any) -> Rate | None:
+    """The rate of the update that follows `count` others."""
+    if rate is None:
+        return None
+    given = learning_rate(count) if callable(learning_rate) else learning_rate
+    return _resolved(rate, given)
+
+
+@jax.jit
+def _resolved(rate: Rate, given: Scalar) -> Rate:
+    now = jnp.asarray(given, rate.now.dtype)
+    return Rate(jnp.where(rate.held, rate.now, now), rate.held)
+
+
+def keeps_rate(node: Any) -> bool:
+    """Whether a part of a state keeps a learning rate that can be set."""
+    return isinstance(node, Rate) or injects(node)
+
+
+def injects(node: Any) -> bool:
+    """Whether it is the state of `optax.inject_hyperparams` with a learning rate."""
+    return "learning_rate" in (getattr(node, "hyperparams", None) or ())
