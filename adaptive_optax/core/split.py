@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.leaves import flat, matching
 from adaptive_optax.core.types import Transformation
 
@@ -56,7 +57,9 @@ def split(
         updates = jax.tree.unflatten(treedef, [a if label else b for label, a, b in pairs])
         return updates, SplitState(own, other)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    tx = optax.GradientTransformationExtraArgs(init, update)
+    members = {"chosen": chosen, "rest": rest}
+    return described(tx, "split", options={"choose": choose}, members=members)
 
 
 def _only(labels: list[Any], tree: Any, want: bool) -> Any:

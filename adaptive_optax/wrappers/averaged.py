@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import optax
 
+from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import elapsed, scaled, shifted
 from adaptive_optax.core.checks import check_non_negative, check_params, check_transformation
 from adaptive_optax.core.leafwise import LeafwiseState, leafwise
@@ -88,4 +89,5 @@ def averaged(inner: optax.GradientTransformation, *, power: Scalar = 8.0) -> Tra
         updates, own = average.update(updates, before, params)
         return updates, AveragedState(own.count, own.slots.average, inner_state)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    tx = optax.GradientTransformationExtraArgs(init, update)
+    return described(tx, "averaged", options={"power": power}, members={"inner": inner})

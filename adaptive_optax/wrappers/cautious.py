@@ -14,6 +14,7 @@ Departures: none.
 import jax.numpy as jnp
 import optax
 
+from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import scaled
 from adaptive_optax.core.checks import check_transformation
 from adaptive_optax.core.leafwise import LeafwiseState, lift
@@ -62,4 +63,5 @@ def cautious(inner: optax.GradientTransformation) -> Transformation:
         updates, state = inner.update(grads, state, params, **extra_args)
         return mask.update(updates, LeafwiseState(None, NoSlots()), gradients=grads)[0], state
 
-    return optax.GradientTransformationExtraArgs(inner.init, update)
+    tx = optax.GradientTransformationExtraArgs(inner.init, update)
+    return described(tx, "cautious", members={"inner": inner}, own_state=False)

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import scaled
 from adaptive_optax.core.checks import (
     check_choice,
@@ -124,7 +125,9 @@ def lookahead(
             inner_anchor = _choose(due, inner_state, inner_anchor)
         return updates, LookaheadState(synced.count, synced.slots.anchor, inner_state, inner_anchor)
 
-    return optax.GradientTransformationExtraArgs(init, update)
+    tx = optax.GradientTransformationExtraArgs(init, update)
+    options = {"every": every, "step_size": step_size, "at_sync": at_sync}
+    return described(tx, "lookahead", options=options, members={"inner": inner})
 
 
 def _between(old: jax.Array, new: jax.Array, share: Scalar) -> jax.Array:

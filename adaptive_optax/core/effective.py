@@ -1,0 +1,238 @@
+"""The learning rate that each parameter really gets, through everything that multiplies it.
+
+Of a chain, the learning rate is the product of all factors that come after the last rule to which
+the scale of what it is given is one: what stands before Adam does not change Adam's step. Numbers
+and schedules make the base; what follows the loss or the layer (a plateau, a layer's decay) makes
+a factor on it. The two are kept apart, since `set_learning_rate` sets the base.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+from adaptive_optax.core.anatomy import Part, anatomy, closed_over
+from adaptive_optax.core.leaves import broadcast, flat
+from adaptive_optax.core.rate import Rate
+from adaptive_optax.core.types import Scalar
+
+LINEAR = {
+    *("sgd", "scale_by_sgd", "trace", "ema", "identity", "keep_params_nonnegative", "add_noise"),
+    *("clip", "clip_by_global_norm", "clip_by_block_rms", "adaptive_grad_clip", "zero_nans"),
+    *("centralize", "snapshot", "monitor", "measure_with_ema", "add_decayed_weights"),
+    *("apply_every", "scale_by_optimistic_gradient", "stateless", "stateless_with_tree_map"),
+    *("scale_by_param_block_rms", "scale_by_param_block_norm"),
+}  # rules whose update grows with what they are given
+
+
+class Effective(NamedTuple):
+    """What one leaf's direction is multiplied by."""
+
+    base: Any = None  # learning rate as built or set: float or scalar array; None where unknown
+    factor: Any = 1.0  # what a plateau, a layer's decay and the like make of it
+
+    @property
+    def rate(self) -> Any:
+        """The learning rate; None where it is not known."""
+        return None if self.base is None else self.base * self.factor
+
+
+class _Walked(NamedTuple):
+    """A transformation's states around one update, and the parameters that it sees."""
+
+    before: Any
+    after: Any
+    params: Any
+
+    def within(self, step: Callable[[Any], Any]) -> "_Walked":
+        return _Walked(step(self.before), step(self.after), self.params)
+
+    def inside(self, part: Part) -> "_Walked":
+        return self.within(_inner_state) if part.own_state else self
+
+
+def rates(tx: optax.GradientTransformation, before: Any, after: Any, params: Any) -> list[Any]:
+    """The learning rate of each leaf of params, None leaves included; None where it is not known.
+
+    Args:
+      tx: any transformation.
+      before: its state before an update.
+      after: its state after it; before once more where none was made.
+      params: the parameters, or gradients.
+
+    >>> import optax, jax.numpy as jnp
+    >>> tx = optax.chain(optax.adam(0.5), optax.scale(0.1))
+    >>> params = {"w": jnp.ones(2)}
+    >>> state = tx.init(params)
+    >>> rates(tx, state, state, params)
+    [0.05]
+    """
+    return [each.rate for each in effective(anatomy(tx), before, after, params)]
+
+
+def effective(part: Part, before: Any, after: Any, params: Any) -> list[Effective]:
+    """Of each leaf of params the learning rate, its base apart from its factor."""
+    start = [Effective()] * len(flat(params)[0])
+    found = _walk(part, _Walked(before, after, params), start)
+    memo: dict[int, Effective] = {}
+    for each in found:
+        if id(each) not in memo:
+            memo[id(each)] = each if each.base is None else each._replace(base=-each.base)
+    return [memo[id(each)] for each in found]
+
+
+def _walk(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    """What is found of each leaf after this part, from what was found before it."""
+    if part.factor is not None:
+        for member in part.members.values():
+            found = _walk(member, at.inside(part), found)
+        return _times(found, part.factor(at.before, at.after, at.params), base=False)
+    handler = _HANDLERS.get(part.name)
+    if handler is not None:
+        return handler(part, at, found)
+    if len(part.members) == 1:
+        (member,) = part.members.values()
+        return _walk(member, at.inside(part), found)
+    own = getattr(at.after, "rate", None)
+    if part.members:
+        return found
+    if part.name not in LINEAR:
+        found = [Effective()] * len(found)
+    if isinstance(own, Rate):
+        return _times(found, -own.now)
+    if "learning_rate" in part.options:  # inside a rule of somebody's own
+        return _times(found, -_value(part.options["learning_rate"], at.before))
+    return found
+
+
+def _inner_state(state: Any) -> Any:
+    """The state of the one transformation that a wrapper wraps."""
+    names = ("inner_state", "inner_opt_state", "base_optimizer_state", "fast_state", "multi")
+    return next((getattr(state, name) for name in names if hasattr(state, name)), state)
+
+
+def _times(found: list[Effective], by: Any, base: bool = True) -> list[Effective]:
+    """Every leaf's base, or factor, times a scalar, or times its own of a list."""
+    memo: dict[tuple[int, int], Effective] = {}
+    each_by = by if isinstance(by, list) else [by] * len(found)
+    result = []
+    for each, own in zip(found, each_by, strict=True):
+        key = (id(each), id(own))
+        if key not in memo:
+            if base:
+                product = own if each.base is None else each.base * own
+                memo[key] = each._replace(base=product)
+            else:
+                memo[key] = each._replace(factor=each.factor * own)
+        result.append(memo[key])
+    return result
+
+
+def _value(value: Any, state: Any) -> Any:
+    """A number, or a schedule's value after the updates that a state has counted."""
+    if not callable(value):
+        return value
+    count = next((getattr(state, n) for n in ("count", "step_count") if hasattr(state, n)), None)
+    return jnp.nan if count is None else value(count)
+
+
+def _chain(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    for label, member in part.members.items():
+        index = int(label) if part.name == "chain" else label
+        found = _walk(member, at.within(lambda state, index=index: state[index]), found)
+    return found
+
+
+def _masked(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    chosen = broadcast("masked", "mask", part.options.get("mask"), at.params)
+    return _some(part.members["inner"], at.within(_inner_state), found, chosen)
+
+
+def _partition(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    labels = broadcast("partition", "param_labels", part.options["param_labels"], at.params, str)
+    for label, member in part.members.items():
+        own = at.within(lambda state, label=label: _inner_state(_of(state.inner_states, label)))
+        found = _some(member, own, found, [str(each) == label for each in labels])
+    return found
+
+
+def _of(states: dict[Any, Any], label: str) -> Any:
+    """The state with that label, which may be no string itself."""
+    return next(state for key, state in states.items() if str(key) == label)
+
+
+def _split(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    chosen = [bool(label) for label in part.options["choose"](at.params)]
+    found = _some(part.members["chosen"], at.within(lambda s: s.chosen), found, chosen)
+    rest = [not label for label in chosen]
+    return _some(part.members["rest"], at.within(lambda s: s.rest), found, rest)
+
+
+def _some(member: Part, at: _Walked, found: list[Effective], chosen: list[bool]) -> list[Effective]:
+    """Walks a transformation that sees the chosen leaves only."""
+    leaves, treedef = flat(at.params)
+    kept = [x if own else optax.MaskedNode() for x, own in zip(leaves, chosen, strict=True)]
+    seen = at._replace(params=treedef.unflatten(kept))
+    inner = iter(_walk(member, seen, [e for e, own in zip(found, chosen, strict=True) if own]))
+    return [next(inner) if own else each for each, own in zip(found, chosen, strict=True)]
+
+
+def _flatten(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    """`optax.flatten` makes one vector of all leaves."""
+    if not found:
+        return found
+    one = at.within(_inner_state)._replace(params=jnp.zeros(1))
+    return _walk(part.members["inner"], one, found[:1]) * len(found)
+
+
+def _injected(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    values = {**closed_over(part.tx.init), **closed_over(part.tx.update)}
+    built = values["inner_factory"](**(values.get("other_hps") or {}), **at.after.hyperparams)
+    return _walk(anatomy(built), at.within(_inner_state), found)
+
+
+def _by_schedule(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    return _times(found, _value(part.options["step_size_fn"], at.before))
+
+
+def _by_state(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    return _times(found, at.after.scale, base=False)
+
+
+def _by_number(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    return _times(found, part.options["step_size"])
+
+
+def _to_zero(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    return _times(found, 0.0)
+
+
+_HANDLERS: dict[str, Callable[[Part, _Walked, list[Effective]], list[Effective]]] = {
+    "chain": _chain,
+    "named_chain": _chain,
+    "masked": _masked,
+    "partition": _partition,
+    "split": _split,
+    "flatten": _flatten,
+    "inject_hyperparams": _injected,
+    "inject_stateful_hyperparams": _injected,
+    "scale": _by_number,
+    "scale_by_schedule": _by_schedule,
+    "reduce_on_plateau": _by_state,
+    "set_to_zero": _to_zero,
+}
+
+
+def mean_rate(found: list[Scalar | None], sizes: list[int]) -> Any:
+    """One rate of many leaves: their mean by size; nan where a leaf's is not known, or none is."""
+    by_rate: dict[int, tuple[Any, int]] = {}
+    for rate, size in zip(found, sizes, strict=True):
+        before = by_rate.get(id(rate), (rate, 0))[1]
+        by_rate[id(rate)] = (rate, before + size)
+    whole = sum(size for _, size in by_rate.values())
+    if whole == 0 or any(rate is None and size for rate, size in by_rate.values()):
+        return jnp.nan
+    if len({id(rate) for rate, size in by_rate.values() if size}) == 1:
+        return next(rate for rate, size in by_rate.values() if size)
+    return sum(rate * (size / whole) for rate, size in by_rate.values() if size)
