@@ -1,0 +1,219 @@
+"""Hypergradient descent: the learning rate goes down the loss's slope in it, as parameters do.
+
+Baydin, Cornish, Rubio, Schmidt & Wood, 2018, arXiv:1703.04782. The last update was -alpha d:
+    additive          alpha <- alpha + step_size <g, d>
+    multiplicative    alpha <- alpha (1 + step_size <g, d> / (|g| |d|))
+    u <- -alpha d'                                       d' of this update, from the same gradient
+
+alpha = scale x the rate of the inner optimizer, which may be a schedule; inner products and norms
+are of the whole tree. While steps and gradients agree the rate rises, and it falls where they turn
+against each other. One slot a parameter, d. When to use it: where the rate was hardly tuned;
+multiplicatively, since 2 % a step suits every problem, while the additive step size has the unit
+of a rate squared over a loss.
+Departures: the scale stays within bounds, so that the rate is never negative (d is remembered even
+at rate 0, and the additive rate can leave it again); a hypergradient that is not finite changes
+nothing. Where the leaves' rates differ, alpha is the largest of them.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_optax.core.anatomy import described
+from adaptive_optax.core.arrays import divided, inner_product, norm, scaled
+from adaptive_optax.core.checks import (
+    check_choice,
+    check_non_negative,
+    check_positive,
+    check_rate,
+    check_transformation,
+)
+from adaptive_optax.core.descend import value_at
+from adaptive_optax.core.effective import rates
+from adaptive_optax.core.leafwise import LeafwiseState, lift
+from adaptive_optax.core.leaves import flat, is_trained, matching
+from adaptive_optax.core.lift import Rule
+from adaptive_optax.core.programs import compiled
+from adaptive_optax.core.treewise import wide
+from adaptive_optax.core.types import Scalar, Schedule, Transformation
+from adaptive_optax.learning_rate.feedback import check_range
+
+STEP_SIZES = {"additive": 1e-7, "multiplicative": 0.02}
+
+
+class DirectionSlots(NamedTuple):
+    """What a leaf remembers."""
+
+    direction: Any  # d
+
+
+class HypergradientState(NamedTuple):
+    """What the wrapper remembers."""
+
+    count: Any  # updates done, int32, shape ()
+    scale: Any  # alpha over the inner optimizer's rate, shape ()
+    direction: Any  # d of the last update, float32 or wider; a tree shaped like the parameters
+    inner_state: Any
+
+    @property
+    def rate_factor(self) -> Any:
+        """What it makes of the learning rate."""
+        return self.scale
+
+
+class _Lengths(NamedTuple):
+    gradient: Any  # the norm
+    direction: Any  # the norm
+    cosine: Any
+
+
+def hypergradient(
+    inner: optax.GradientTransformation,
+    step_size: Scalar | None = None,
+    *,
+    mode: str = "additive",
+    learning_rate: Scalar | Schedule | None = None,
+    min_scale: Scalar = 0.0,
+    max_scale: Scalar = 1e6,
+) -> Transformation:
+    """Any optimizer, at a learning rate that follows its own gradient.
+
+    Args:
+      inner: an optimizer with its learning rate, a number or a schedule, built in.
+      step_size: the rate's own learning rate, at least 0, and below 1 for "multiplicative". None
+        takes 1e-7, the paper's for Adam, for "additive", and 0.02 for "multiplicative".
+      mode: "additive", as in the paper's algorithms, or "multiplicative".
+      learning_rate: the inner optimizer's, for "additive"; None takes it from the inner optimizer,
+        which needs one that tells (ours, optax's, and their chains and wrappers).
+      min_scale: least share of the inner optimizer's rate, in [0, 1].
+      max_scale: largest share of it, at least 1.
+
+    Returns:
+      A transformation that forwards extra arguments.
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range; at update, where the rate
+        of the inner optimizer is needed and cannot be told.
+
+    >>> import adaptive_optax as ao, jax.numpy as jnp
+    >>> tx = hypergradient(ao.sgd(1.0), 0.25, mode="multiplicative")
+    >>> params = jnp.array(0.0)
+    >>> state, steps = tx.init(params), []
+    >>> for g in (-1.0, -1.0, 1.0):
+    ...     updates, state = tx.update(jnp.array(g), state, params)
+    ...     steps.append(float(updates))
+    >>> steps
+    [1.0, 1.25, -0.9375]
+    """
+    check_transformation("hypergradient", inner=inner)
+    check_choice("hypergradient", tuple(STEP_SIZES), mode=mode)
+    step_size = STEP_SIZES[mode] if step_size is None else step_size
+    check_non_negative("hypergradient", step_size=step_size, min_scale=min_scale)
+    check_positive("hypergradient", max_scale=max_scale)
+    check_range("hypergradient", "lie in [0, 1]", lambda x: x <= 1, min_scale=min_scale)
+    check_range("hypergradient", "be at least 1", lambda x: x >= 1, max_scale=max_scale)
+    if mode == "multiplicative":
+        check_range("hypergradient", "lie in [0, 1)", lambda x: x < 1, step_size=step_size)
+    if learning_rate is not None:
+        check_rate("hypergradient", learning_rate=learning_rate)
+    wrapped = optax.with_extra_args_support(inner)
+
+    def start(p):
+        return DirectionSlots(jnp.zeros_like(p))
+
+    def step(u, slots, p, at, scale, per_rate):
+        return scaled(u, scale), DirectionSlots(scaled(-u, per_rate))
+
+    def given(call):
+        own = (call.extra_args["scale"], call.extra_args["per_rate"])
+        return [own] * call.treedef.num_leaves
+
+    walk = lift(Rule("hypergradient", DirectionSlots, start, step, extras=given))
+
+    def init(params):
+        return HypergradientState(
+            count=jnp.zeros((), jnp.int32),
+            scale=wide(1.0),
+            direction=walk.init(params).slots.direction,
+            inner_state=wrapped.init(params),
+        )
+
+    def rate_of(state, after, params):
+        if learning_rate is not None:
+            return wide(value_at(learning_rate, state.count))
+        told = rates(inner, state.inner_state, after, params)
+        found = {id(r): wide(r) for r in told if r is not None and not _is_nan(r)}
+        if not found:
+            raise ValueError(
+                "hypergradient.update: the inner optimizer does not tell its learning rate; give "
+                "it as hypergradient(inner, learning_rate=...), or take mode='multiplicative'."
+            )
+        return jnp.max(jnp.stack(list(found.values())))
+
+    def update(grads, state, params=None, **extra_args):
+        updates, after = wrapped.update(grads, state.inner_state, params, **extra_args)
+        product = _product(grads, state.direction, whole=mode == "additive")
+        per_rate = wide(1.0)
+        if mode == "additive" and any(map(is_trained, flat(grads)[0])):
+            rate = rate_of(state, after, grads if params is None else params)
+            per_rate = jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1.0), 0.0)
+            new = state.scale + scaled(per_rate, step_size) * product
+        else:
+            new = state.scale * (1 + scaled(product, step_size))
+        bounded = jnp.clip(new, wide(min_scale), wide(max_scale))
+        scale = jnp.where(jnp.isfinite(new), bounded, state.scale)
+        before = LeafwiseState(None, DirectionSlots(state.direction))
+        updates, walked = walk.update(updates, before, params, scale=scale, per_rate=per_rate)
+        count = optax.safe_increment(state.count)
+        return updates, HypergradientState(count, scale, walked.slots.direction, after)
+
+    return described(
+        optax.GradientTransformationExtraArgs(init, update),
+        "hypergradient",
+        options={
+            "step_size": step_size,
+            "mode": mode,
+            "learning_rate": learning_rate,
+            "min_scale": min_scale,
+            "max_scale": max_scale,
+        },
+        members={"inner": inner},
+        factor=lambda before, after, params: after.scale,
+    )
+
+
+def _is_nan(rate: Any) -> bool:
+    return isinstance(rate, float) and math.isnan(rate)
+
+
+def _product(grads: Any, direction: Any, whole: bool) -> jax.Array:
+    """The inner product <g, d> over the tree; not whole: over |g| |d|, and 0 where one is 0."""
+    leaves, treedef = flat(grads)
+    pairs = zip(leaves, matching(treedef, direction), strict=True)
+    found = [_lengths(g, d) for g, d in pairs if is_trained(g) and d is not None]
+    if not found:
+        return wide(0.0)
+    each = _Lengths(*(jnp.stack([wide(x) for x in column]) for column in zip(*found, strict=True)))
+    of_grads, of_direction = norm(each.gradient), norm(each.direction)
+    shares = (each.gradient / _floored(of_grads)) * (each.direction / _floored(of_direction))
+    cosine = jnp.sum(shares * each.cosine)
+    return cosine * of_grads * of_direction if whole else cosine
+
+
+def _measured(g: jax.Array, d: jax.Array) -> _Lengths:
+    """Of one leaf; its cosine is taken of unit vectors, whose products do not overflow."""
+    g = g.astype(d.dtype)
+    lengths = norm(g), norm(d)
+    units = [divided(x, _floored(length)) for x, length in zip((g, d), lengths, strict=True)]
+    return _Lengths(*lengths, inner_product(*units))
+
+
+_lengths = compiled(_measured)
+
+
+def _floored(length: jax.Array) -> jax.Array:
+    """The length, to divide by: 1 where it is 0."""
+    return jnp.where(length > 0, length, 1.0)

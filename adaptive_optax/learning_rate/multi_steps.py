@@ -1,0 +1,159 @@
+"""Multi-steps: one step of an optimizer for several micro-batches, from their mean gradient.
+
+    mean <- mean + (g - mean) / i           the i-th micro-batch of the window, i = 1 .. every
+    u = inner(mean) at the last one, 0 before
+
+It is optax.MultiSteps with what that leaves out: the inner transformation is given the mean of
+`value` over the window (MultiSteps gives it the last micro-batch's alone), so that a plateau inside
+judges the whole batch; the mean of narrow gradients is not rounded to their dtype; None, integer
+and float0 leaves have no accumulator; the inner transformation runs at the last micro-batch only.
+One slot a parameter besides the inner state. When to use it: where the batch does not fit into
+memory. Other extra arguments reach the inner transformation as they are at the last micro-batch.
+Departures: none.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_optax.core.anatomy import described
+from adaptive_optax.core.arrays import divided, narrowed
+from adaptive_optax.core.checks import check_steps, check_transformation
+from adaptive_optax.core.leafwise import LeafwiseState, leafwise
+from adaptive_optax.core.leaves import flat, is_trained, matching, unmoved
+from adaptive_optax.core.types import Transformation
+from adaptive_optax.learning_rate.feedback import value_of
+
+
+class GatherSlots(NamedTuple):
+    """What a leaf remembers."""
+
+    acc_grads: Any  # the mean gradient so far
+
+
+class MultiStepsState(NamedTuple):
+    """What the wrapper remembers; the words are optax.MultiSteps's."""
+
+    mini_step: Any  # micro-batches of the window so far, int32, shape ()
+    gradient_step: Any  # steps of the inner transformation, int32, shape ()
+    value_count: Any  # finite values of the window so far, int32, shape ()
+    value_mean: Any  # their mean, float32, shape ()
+    acc_grads: Any  # mean of the window's gradients, float32 or wider; a tree like the parameters
+    inner_state: Any
+
+
+def multi_steps(inner: optax.GradientTransformation, every: int) -> Transformation:
+    """Any optimizer, stepping once for `every` micro-batches.
+
+    Args:
+      inner: a transformation. It gets the mean of the gradients, in float32 or wider, and, where
+        update is given `value=`, the mean of the values that are finite: nan where none is.
+      every: micro-batches in a window, at least 1.
+
+    Returns:
+      A transformation whose updates are 0 but at the last micro-batch of a window. It forwards
+      extra arguments.
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range.
+
+    >>> import adaptive_optax as ao, jax.numpy as jnp
+    >>> tx = multi_steps(ao.sgd(1.0), every=2)
+    >>> params = jnp.array(0.0)
+    >>> state, steps = tx.init(params), []
+    >>> for g in (-1.0, -3.0, -2.0, -2.0):
+    ...     updates, state = tx.update(jnp.array(g), state, params)
+    ...     steps.append(float(updates))
+    >>> steps
+    [0.0, 2.0, 0.0, 2.0]
+    """
+    check_transformation("multi_steps", inner=inner)
+    check_steps("multi_steps", every=every)
+    wrapped = optax.with_extra_args_support(inner)
+
+    def start(p):
+        return GatherSlots(jnp.zeros_like(p))
+
+    def gather(g, slots, p, count):
+        mean = slots.acc_grads + divided(g - slots.acc_grads, count)
+        return mean, GatherSlots(mean)
+
+    gathering = leafwise(GatherSlots, start, gather)
+
+    def init(params):
+        return MultiStepsState(
+            mini_step=jnp.zeros((), jnp.int32),
+            gradient_step=jnp.zeros((), jnp.int32),
+            value_count=jnp.zeros((), jnp.int32),
+            value_mean=jnp.zeros((), jnp.float32),
+            acc_grads=gathering.init(params).slots.acc_grads,
+            inner_state=wrapped.init(params),
+        )
+
+    def update(grads, state, params=None, **extra_args):
+        before = LeafwiseState(state.mini_step, GatherSlots(state.acc_grads))
+        gathered = gathering.update(grads, before, params)[1]
+        count, value_mean = state.value_count, state.value_mean
+        if extra_args.get("value") is not None:
+            value = value_of("multi_steps", extra_args)
+            finite = jnp.isfinite(value)
+            count = count + finite.astype(jnp.int32)
+            away = jnp.where(finite, value, value_mean) - value_mean
+            value_mean = value_mean + away / jnp.maximum(count, 1).astype(jnp.float32)
+            extra_args = {**extra_args, "value": jnp.where(count > 0, value_mean, jnp.nan)}
+
+        leaves, treedef = flat(grads)
+        weights = matching(treedef, params)
+        still = [unmoved(g, p) for g, p in zip(leaves, weights, strict=True)]
+
+        def step():
+            means = matching(treedef, gathered.slots.acc_grads)
+            pairs = zip(leaves, means, strict=True)
+            means = [g if g is None or mean is None else mean for g, mean in pairs]
+            updates, new = wrapped.update(
+                jax.tree.unflatten(treedef, means), state.inner_state, params, **extra_args
+            )
+            moves = map(_like, still, matching(treedef, updates))
+            return [u for u in moves if is_trained(u)], jax.tree.map(_like, state.inner_state, new)
+
+        def wait():
+            return [zero for zero in still if is_trained(zero)], state.inner_state
+
+        due = gathered.count >= every
+        # Outside of jit a cond is compiled anew at each call.
+        choose = jax.lax.cond if isinstance(due, jax.core.Tracer) else _chosen
+        moves, inner_state = choose(due, step, wait)
+        moved = iter(moves)
+        updates = [next(moved) if is_trained(zero) else zero for zero in still]
+
+        def begun(x):
+            return jnp.where(due, jnp.zeros_like(x), x)
+
+        return jax.tree.unflatten(treedef, updates), MultiStepsState(
+            mini_step=begun(gathered.count),
+            gradient_step=state.gradient_step + due.astype(jnp.int32),
+            value_count=begun(count),
+            value_mean=begun(value_mean),
+            acc_grads=jax.tree.map(begun, gathered.slots.acc_grads),
+            inner_state=inner_state,
+        )
+
+    return described(
+        optax.GradientTransformationExtraArgs(init, update),
+        "multi_steps",
+        options={"every": every},
+        members={"inner": inner},
+    )
+
+
+def _like(old: Any, new: Any) -> Any:
+    """What comes in place of old, in old's dtype if that is of floats; old where it is None."""
+    if new is None:
+        return old
+    return narrowed(new, old.dtype) if hasattr(old, "dtype") and is_trained(old) else new
+
+
+def _chosen(condition: jax.Array, yes: Any, no: Any) -> Any:
+    return yes() if condition else no()
