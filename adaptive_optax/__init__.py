@@ -3,10 +3,18 @@
 import importlib
 from typing import Any
 
+from adaptive_optax.core.control import learning_rate_of as learning_rate_of
+from adaptive_optax.core.control import set_learning_rate as set_learning_rate
 from adaptive_optax.core.descend import descend as descend
 from adaptive_optax.core.leafwise import leafwise as leafwise
 from adaptive_optax.core.matrices import MatrixView as MatrixView
 from adaptive_optax.learning_rate import schedules as schedules
+from adaptive_optax.learning_rate.hypergradient import hypergradient as hypergradient
+from adaptive_optax.learning_rate.multi_steps import multi_steps as multi_steps
+from adaptive_optax.learning_rate.plateau import reduce_on_plateau as reduce_on_plateau
+from adaptive_optax.monitoring import sinks as sinks
+from adaptive_optax.monitoring.metrics import metrics as metrics
+from adaptive_optax.monitoring.monitored import monitored as monitored
 from adaptive_optax.optimizers.adabelief import adabelief as adabelief
 from adaptive_optax.optimizers.adabelief import scale_by_adabelief as scale_by_adabelief
 from adaptive_optax.optimizers.adadelta import adadelta as adadelta
@@ -81,7 +89,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Loads `comparison` and `testing`, which need flax, on first use."""
-    if name in ("comparison", "testing"):
+    """Loads `comparison`, `testing` and `training`, which need flax, on first use."""
+    if name in ("comparison", "testing", "training"):
         return importlib.import_module(f"adaptive_optax.{name}")
     raise AttributeError(f"module 'adaptive_optax' has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""What happens while a model trains: measured, shown and written down."""

@@ -1,0 +1,74 @@
+"""`metrics`: what a state knows of the training, as a flat dict of scalars."""
+
+from typing import Any
+
+import jax
+
+from adaptive_optax.core.control import learning_rate_of
+from adaptive_optax.monitoring.monitored import MonitoredState
+
+
+def metrics(state: Any) -> dict[str, jax.Array]:
+    """What an optimizer's state knows of the training, by name.
+
+    Of a `monitored` optimizer: "learning_rate", "gradient_norm", "update_norm", "parameter_norm",
+    "update_ratio", "cosine", "gradient_noise" and "loss" (where `value=` is given at update), as
+    `monitored` explains them; of its groups "name/group", such as "update_norm/encoder"; and
+    "step", the updates done, "clipped", of how many the gradient was clipped, and "skipped", how
+    many were not made since something was not finite. What is not known yet is nan. Of any other
+    optimizer: "learning_rate" where its state keeps it, and "skipped".
+
+    Args:
+      state: optimizer state, of any nesting of chains and wrappers; may be traced, so that a
+        training loop under `jax.lax.scan` can return it.
+
+    Returns:
+      Scalars: float32, the counts int32. The names are the same at every step.
+
+    >>> import adaptive_optax as ao, jax.numpy as jnp, optax
+    >>> tx = ao.monitored(optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.1)))
+    >>> params = jnp.array([3.0, 4.0])
+    >>> updates, state = tx.update(params, tx.init(params), params)
+    >>> seen = metrics(state)
+    >>> int(seen["step"]), int(seen["clipped"]), round(float(seen["learning_rate"]), 4)
+    (1, 1, 0.1)
+    """
+    found: dict[str, Any] = {}
+    pairs = jax.tree_util.tree_flatten_with_path(state, is_leaf=_is_monitored)[0]
+    for path, node in pairs:
+        if _is_monitored(node):
+            place = "".join(f"/{key.key}" for key in path if hasattr(key, "key"))
+            own = {"step": node.count, **node.seen, "clipped": node.clipped}
+            found |= {f"{name}{place}": value for name, value in own.items()}
+    if not found:
+        found |= _rates(state)
+    return found | {"skipped": _skipped(state)}
+
+
+def _rates(state: Any) -> dict[str, Any]:
+    """The learning rates of a state that is not monitored; nothing where it keeps none."""
+    try:
+        rates = learning_rate_of(state)
+    except ValueError:
+        return {}
+    if isinstance(rates, dict):
+        return {f"learning_rate/{name}": rate for name, rate in rates.items()}
+    return {"learning_rate": rates}
+
+
+def _skipped(state: Any) -> jax.Array:
+    """How many updates the wrappers in a state have refused."""
+    total = jax.numpy.zeros((), jax.numpy.int32)
+    for node in jax.tree.leaves(state, is_leaf=_counts):
+        if _counts(node):
+            total = total + getattr(node, "total_notfinite", 0) + getattr(node, "skipped", 0)
+            total = total + (_skipped(node.inner_state) if hasattr(node, "inner_state") else 0)
+    return total
+
+
+def _counts(node: Any) -> bool:
+    return hasattr(node, "total_notfinite") or hasattr(node, "skipped")
+
+
+def _is_monitored(node: Any) -> bool:
+    return isinstance(node, MonitoredState)

@@ -1,0 +1,80 @@
+"""What stands out in a run, in plain sentences."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from adaptive_optax.monitoring.logs import Series
+from adaptive_optax.monitoring.report_runs import Run, total
+
+DERIVED = ("update_ratio", "cosine", "gradient_noise")  # not finite where a norm is 0, rightly
+LARGE_RATIO = 1e-1  # of update to parameters; about 1e-3 is usual
+
+
+def notes(run: Run) -> list[str]:
+    """The notes on a run; empty where nothing stands out."""
+    found = [text for name, series in run.series.items() for text in _of_series(name, series)]
+    if "loss" in run.series:
+        found += _of_loss(run.series["loss"])
+    skipped = total(run.series.get("skipped"))
+    if skipped:
+        found.append(f"skipped {_count(skipped, 'step')}")
+    if run.unknown:
+        found.append(f"nan in all rows: {', '.join(run.unknown).replace('_', ' ')}")
+    return found if run.series or run.unknown else ["the log has no rows"]
+
+
+def _of_series(name: str, series: Series) -> Iterator[str]:
+    metric = name.partition("/")[0]
+    words = name.replace("_", " ")
+    finite = np.isfinite(series.values)
+    if not finite.all() and metric not in DERIVED:
+        yield f"{words} is not finite {_where(series.steps, ~finite)}"
+    if metric == "learning_rate":
+        start = _zero_from(series)
+        if start is not None:
+            yield f"{words} is 0 from step {start}"
+    if metric == "gradient_norm":
+        start = _zero_from(series)
+        idle = name != metric and start == series.steps[0]  # a group without parameters, say
+        if start is not None and not idle:
+            yield f"{words} is 0 from step {start}: nothing is learned"
+    if metric == "update_ratio":
+        large = finite & (series.values > LARGE_RATIO)
+        if large.any():
+            top = series.values[large].max()
+            where = _where(series.steps, large)
+            yield f"{words} is above {LARGE_RATIO:.0e} {where}; the largest is {top:.3g}"
+
+
+def _of_loss(loss: Series) -> Iterator[str]:
+    values = loss.values[np.isfinite(loss.values)]
+    if len(values) >= 2 and values[-1] > values[0]:
+        yield f"loss ends at {values[-1]:.4g}, above its start, {values[0]:.4g}"
+
+
+def _zero_from(series: Series) -> int | None:
+    """The step from which on all values are 0, two at least."""
+    other = np.flatnonzero(series.values != 0)
+    start = other[-1] + 1 if len(other) else 0
+    return int(series.steps[start]) if len(series.steps) - start >= 2 else None
+
+
+def _where(steps: np.ndarray, holds: np.ndarray) -> str:
+    """Says at which steps it holds.
+
+    >>> _where(np.arange(4), np.array([False, False, True, True]))
+    'from step 2 on'
+    >>> _where(np.arange(4), np.array([False, True, False, True]))
+    'in 2 of 4 rows, first at step 1'
+    """
+    first, many = steps[holds][0], int(holds.sum())
+    if many == 1:
+        return f"at step {first}"
+    if holds[np.argmax(holds) :].all():
+        return f"from step {first} on"
+    return f"in {many} of {len(steps)} rows, first at step {first}"
+
+
+def _count(number: float, noun: str) -> str:
+    return f"{number:,.4g} {noun}" + ("" if number == 1 else "s")
