@@ -60,7 +60,7 @@ def described(
       own_state: False where its state is that of its one member, with nothing added.
     """
     told = _Told(name, options or {}, members or {}, factor, own_state)
-    tx.update.told = told  # type: ignore[attr-defined]
+    tx.update.told = told  # type: ignore[union-attr,attr-defined,unused-ignore]
     return tx
 
 
@@ -81,8 +81,8 @@ def anatomy(tx: optax.GradientTransformation) -> Part:
         return Part(told.name, "adaptive_optax", told.options, members, tx, *told[3:])
     library = (getattr(update, "__module__", None) or "").partition(".")[0]
     values = {**closed_over(tx.init), **closed_over(update)}
-    rule = values.get("rule")
-    if hasattr(rule, "slots") and hasattr(rule, "per_step"):
+    rule: Any = values.get("rule")
+    if _is_rule(rule):
         return Part(rule.name, library, _options_of_rule(rule), {}, tx)
     owner = getattr(update, "__self__", None)
     if isinstance(owner, optax.MultiSteps):
@@ -165,25 +165,41 @@ def _injected(values: Mapping[str, Any], tx: optax.GradientTransformation) -> Pa
 
 def _options_of_rule(rule: Any) -> dict[str, Any]:
     """The numbers and words that a rule of ours was built with, however deep its functions."""
-    found: dict[str, Any] = {}
-    waiting = [rule.update, rule.per_step, rule.extras]
+    found = {} if rule.learning_rate is None else {"learning_rate": rule.learning_rate}
+    waiting = [rule]
     while waiting:
-        function = waiting.pop(0)
-        for key, value in closed_over(function).items():
-            if _shown(key, value):
-                found.setdefault(key, value)
-            elif isinstance(value, types.FunctionType):
-                waiting.append(value)
-    return {key: value for key, value in found.items() if key not in _INTERNAL}
+        value = waiting.pop(0)
+        if _is_rule(value):
+            waiting += [value.update, value.per_step, value.extras, value.whole]
+        elif isinstance(value, tuple):
+            waiting += value
+        elif isinstance(value, types.FunctionType):
+            for key, inner in closed_over(value).items():
+                if _shown(key, inner):
+                    found.setdefault(key, inner)
+                else:
+                    waiting.append(inner)
+    if not callable(decay := found.get("weight_decay", 0)) and isinstance(decay, int | float):
+        unused = {"independent_decay", *({"weight_decay"} if decay == 0 else ())}
+        independent = decay and found.get("independent_decay")
+        found = {k: v for k, v in found.items() if k not in unused or (independent and v)}
+    return found
 
 
-_INTERNAL = ("penalized", "decays", "counted", "name", "argument")
+def _is_rule(value: Any) -> bool:
+    return hasattr(value, "slots") and hasattr(value, "per_step")
+
+
+_INTERNAL = (  # closed over, and no options
+    *("penalized", "decays", "counted", "name", "argument"),
+    *("mask_compatible_extra_args", "forward_extra_args"),
+)
 _CALLABLE = ("learning_rate", "weight_decay", "step_size_fn", "mask", "param_labels", "schedule")
 
 
 def _shown(key: str, value: Any) -> bool:
     """Whether a value is an option that tells a reader something."""
-    if key.startswith("_"):
+    if key.startswith("_") or key in _INTERNAL:
         return False
     if isinstance(value, jax.Array | np.ndarray):
         return value.ndim == 0

@@ -164,7 +164,7 @@ def _replaced(state: Any, wanted: Mapping[str, Any]) -> Any:
             rates = {**node.hyperparams, "learning_rate": jnp.full_like(old, wanted[name])}
             node = node._replace(hyperparams=rates)
         new.append(node)
-    return treedef.unflatten(new)
+    return jax.tree.unflatten(treedef, new)
 
 
 def _held(rate: Rate, value: Any) -> Rate:

@@ -6,6 +6,8 @@ and schedules make the base; what follows the loss or the layer (a plateau, a la
 a factor on it. The two are kept apart, since `set_learning_rate` sets the base.
 """
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,13 +19,19 @@ from adaptive_optax.core.leaves import broadcast, flat
 from adaptive_optax.core.rate import Rate
 from adaptive_optax.core.types import Scalar
 
-LINEAR = {
-    *("sgd", "scale_by_sgd", "trace", "ema", "identity", "keep_params_nonnegative", "add_noise"),
-    *("clip", "clip_by_global_norm", "clip_by_block_rms", "adaptive_grad_clip", "zero_nans"),
-    *("centralize", "snapshot", "monitor", "measure_with_ema", "add_decayed_weights"),
-    *("apply_every", "scale_by_optimistic_gradient", "stateless", "stateless_with_tree_map"),
-    *("scale_by_param_block_rms", "scale_by_param_block_norm"),
-}  # rules whose update grows with what they are given
+_INVARIANT = {
+    *("adadelta", "adagrad", "adam", "adamax", "adan", "ademamix", "adopt", "amsgrad", "belief"),
+    *("dog", "dowg", "factored_rms", "lion", "muon", "novograd", "prodigy", "radam", "rms"),
+    *("rprop", "rss", "sign", "sm3", "stddev", "trust_ratio", "yogi"),
+}  # optax's rules to which the scale of what they are given is one, without "scale_by_"
+
+
+def invariant(rule: Part) -> bool:
+    """Whether the scale of what a rule is given makes no difference to what it gives."""
+    if rule.library == "adaptive_optax":
+        return rule.name not in ("sgd", "scale_by_sgd")
+    known = rule.name.removeprefix("scale_by_") in _INVARIANT
+    return known or rule.name in ("normalize_by_update_norm", "dadapt_adamw", "prodigy", "momo")
 
 
 class Effective(NamedTuple):
@@ -97,7 +105,7 @@ def _walk(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
     own = getattr(at.after, "rate", None)
     if part.members:
         return found
-    if part.name not in LINEAR:
+    if invariant(part):
         found = [Effective()] * len(found)
     if isinstance(own, Rate):
         return _times(found, -own.now)
@@ -139,8 +147,8 @@ def _value(value: Any, state: Any) -> Any:
 
 def _chain(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
     for label, member in part.members.items():
-        index = int(label) if part.name == "chain" else label
-        found = _walk(member, at.within(lambda state, index=index: state[index]), found)
+        key: Any = int(label) if part.name == "chain" else label
+        found = _walk(member, at.within(operator.itemgetter(key)), found)
     return found
 
 
@@ -152,14 +160,15 @@ def _masked(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
 def _partition(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
     labels = broadcast("partition", "param_labels", part.options["param_labels"], at.params, str)
     for label, member in part.members.items():
-        own = at.within(lambda state, label=label: _inner_state(_of(state.inner_states, label)))
+        own = at.within(functools.partial(_labelled, label=label))
         found = _some(member, own, found, [str(each) == label for each in labels])
     return found
 
 
-def _of(states: dict[Any, Any], label: str) -> Any:
-    """The state with that label, which may be no string itself."""
-    return next(state for key, state in states.items() if str(key) == label)
+def _labelled(state: Any, label: str) -> Any:
+    """The state of the transformation with that label, which may be no string itself."""
+    states = state.inner_states.items()
+    return _inner_state(next(inner for key, inner in states if str(key) == label))
 
 
 def _split(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:

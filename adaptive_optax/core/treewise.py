@@ -112,7 +112,7 @@ def lift(rule: Rule) -> Lifted:
         count = optax.safe_increment(state.count)
         shared, at = state.shared, count
         if rule.per_step:
-            at = rule.per_step(count, rate.now) if rule.rated else rule.per_step(count)
+            at = rule.per_step(count, *((rate.now,) if rule.rated and rate else ()))
         if walk.moving:
             check_params(rule.name.removeprefix("scale_by_"), "its distances", params)
             each = walk.each(lambda g, slots, p, *_: measure(g, slots, p, shared, at))

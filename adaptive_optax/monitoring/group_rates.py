@@ -73,7 +73,7 @@ class Follower:
             keeping[name] = Rate(now, held)
             for i in members[name]:
                 leaves[i] = _times(leaves[i], by, held)
-        return treedef.unflatten(leaves), followed, keeping
+        return jax.tree.unflatten(treedef, leaves), followed, keeping
 
 
 def whole_rate(rates: Mapping[str, GroupRate]) -> Any:

@@ -27,7 +27,7 @@ DECAY = 0.9  # of the averages over measures that the noise is told from
 class Leaf(NamedTuple):
     """One parameter in an update."""
 
-    index: int  # its place in the tree
+    place: int  # in the tree
     g: jax.Array
     u: jax.Array
     p: jax.Array | None
@@ -38,6 +38,7 @@ class Noise(NamedTuple):
 
     sample: Any  # of coordinates of the gradients, float32, (coordinates,)
     power: Any  # of the sample's squared norm, float32, shape ()
+    times: Any  # how many measures are in them: those of finite gradients; int32, shape ()
 
 
 class Norms(NamedTuple):
@@ -51,39 +52,42 @@ class Norms(NamedTuple):
 def no_noise(leaves: list[Any]) -> Noise:
     """The averages before the first measure, for the trained leaves of a group."""
     size = sum(sample_size(leaf) for leaf in leaves)
-    return Noise(jnp.zeros(size, jnp.float32), jnp.zeros((), jnp.float32))
+    zero = jnp.zeros((), jnp.float32)
+    return Noise(jnp.zeros(size, jnp.float32), zero, jnp.zeros((), jnp.int32))
 
 
+@jax.jit  # outside of jit too: its conditions would be compiled anew at each call
 def measured(
-    groups: Mapping[str, list[Leaf]], noise: Mapping[str, Noise], times: jax.Array
+    groups: Mapping[str, list[Leaf]], noise: Mapping[str, Noise]
 ) -> tuple[dict[str, dict[str, jax.Array]], dict[str, Noise]]:
     """The measures of each group and of the whole, float32 scalars, and the noise's averages.
 
     Args:
       groups: the trained leaves of each group; a group may have none.
       noise: the averages before.
-      times: the number of this measure, 1 at the first.
     """
     norms = {name: _norms(leaves) for name, leaves in groups.items()}
     whole = Norms(*(_together(each) for each in zip(*norms.values(), strict=True)))
     products = {name: _product(leaves, whole) for name, leaves in groups.items()}
-    noise = {name: _averaged(noise[name], leaves) for name, leaves in groups.items()}
+    noise = {
+        name: _averaged(noise[name], leaves, jnp.isfinite(norms[name].gradient))
+        for name, leaves in groups.items()
+    }
     found = {}
     for name, own in norms.items():
         part = products[name] * _over(whole.gradient, own.gradient)
         part = part * _over(whole.update, own.update)
-        found[name] = _measures(own, part, [noise[name]], times)
+        found[name] = _measures(own, part, [noise[name]])
     product = jnp.asarray(sum(products.values()))
-    found[WHOLE] = _measures(whole, product, list(noise.values()), times)
+    found[WHOLE] = _measures(whole, product, list(noise.values()))
     return found, noise
 
 
-def _measures(
-    norms: Norms, product: jax.Array, noise: list[Noise], times: jax.Array
-) -> dict[str, Any]:
+def _measures(norms: Norms, product: jax.Array, noise: list[Noise]) -> dict[str, Any]:
     has_params = norms.parameter > 0
     ratio = jnp.where(has_params, _over(norms.update, norms.parameter), jnp.nan)
-    return dict(zip(NAMES, (*norms, ratio, -product, _share(noise, times)), strict=True))
+    share = jnp.where(jnp.isfinite(norms.gradient), _share(noise), jnp.nan)
+    return dict(zip(NAMES, (*norms, ratio, -product, share), strict=True))
 
 
 def _norms(leaves: list[Leaf]) -> Norms:
@@ -139,29 +143,35 @@ def _product(leaves: list[Leaf], whole: Norms) -> jax.Array:
     return jax.lax.cond(fine, lambda: plain / size, carefully)
 
 
-def _averaged(noise: Noise, leaves: list[Leaf]) -> Noise:
-    """The averages with this measure in them."""
+def _averaged(noise: Noise, leaves: list[Leaf], finite: jax.Array) -> Noise:
+    """The averages with this measure in them; as they are where it is not finite."""
     if not leaves:
         return noise
     now = jnp.concatenate([sample_of(leaf.g) for leaf in leaves])
     power = DECAY * noise.power + (1 - DECAY) * jnp.sum(jnp.square(now))
-    return Noise(DECAY * noise.sample + (1 - DECAY) * now, power)
+    new = Noise(DECAY * noise.sample + (1 - DECAY) * now, power, noise.times + 1)
+    return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, noise)
 
 
-def _share(noise: list[Noise], times: jax.Array) -> jax.Array:
+def _share(noise: list[Noise]) -> jax.Array:
     """The share of the squared gradient that is not its mean's, in [0, 1]; nan at first.
 
     With weights w of sum 1 over the past gradients, E |sum w g|^2 = |E g|^2 + c V and
     E sum w |g|^2 = |E g|^2 + V, where V is the gradient's variance and c the sum of w^2.
     """
-    weight = 1 - DECAY ** times.astype(jnp.float32)
-    c = (1 - DECAY) / (1 + DECAY) * (2 - weight) / weight
-    of_mean = jnp.asarray(sum(jnp.sum(jnp.square(each.sample / weight)) for each in noise))
-    of_all = jnp.asarray(sum(each.power for each in noise)) / weight
-    known = (times > 1) & (of_all > 0)
-    variance = (of_all - of_mean) / jnp.where(times > 1, 1 - c, 1.0)
-    share = jnp.clip(variance / jnp.where(of_all > 0, of_all, 1.0), 0.0, 1.0)
-    return jnp.where(known, share, jnp.nan)
+    variance, whole, known = jnp.zeros(()), jnp.zeros(()), jnp.ones((), bool)
+    for each in noise:
+        if each.sample.size == 0:
+            continue
+        known &= each.times > 1
+        weight = 1 - DECAY ** jnp.maximum(each.times, 1).astype(jnp.float32)
+        c = (1 - DECAY) / (1 + DECAY) * (2 - weight) / weight
+        of_mean = jnp.sum(jnp.square(each.sample / weight))
+        of_all = each.power / weight
+        whole += of_all
+        variance += (of_all - of_mean) / jnp.where(each.times > 1, 1 - c, 1.0)
+    share = jnp.clip(variance / jnp.where(whole > 0, whole, 1.0), 0.0, 1.0)
+    return jnp.where(known & (whole > 0), share, jnp.nan)
 
 
 def _over(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -89,6 +89,7 @@ def monitored(
     check_steps("monitored", every=every)
     patterns = named_patterns("monitored", groups)
     names = [*patterns, REST] if patterns else [ALL]
+    always = isinstance(every, int) and every == 1
     part = anatomy(inner)
     limit = _limit(part)
     follower = Follower(part, grouped=bool(patterns))
@@ -138,10 +139,10 @@ def monitored(
         updates, rates, kept = follower.follow(updates, rates, state.rates, members)
         count = optax.safe_increment(state.count)
         leaves = _leaves(grads, updates, params)
-        groups = {name: [x for x in leaves if x.index in own] for name, own in members.items()}
+        groups = {name: [x for x in leaves if x.place in own] for name, own in members.items()}
 
         def look():
-            found, noise = measured(groups, state.noise, count // every + (every > 1))
+            found, noise = measured(groups, state.noise)
             return shown(found), noise
 
         def keep():
@@ -149,7 +150,12 @@ def monitored(
 
         measures = shown({name: dict.fromkeys(NAMES, 0.0) for name in (WHOLE, *names)})
         due = (count % every == 0) | (count == 1)
-        seen, noise = look() if every == 1 else jax.lax.cond(due, look, keep)
+        if always:
+            seen, noise = look()
+        elif isinstance(due, jax.core.Tracer):
+            seen, noise = jax.lax.cond(due, look, keep)
+        else:  # outside of jit a cond is compiled anew at each call
+            seen, noise = look() if due else keep()
         seen = seen | rates_shown(rates) | {"loss": float32(extra_args.get("value", jnp.nan))}
         clipped = state.clipped
         if limit is not None:
