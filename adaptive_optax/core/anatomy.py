@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -157,10 +158,19 @@ def _injected(values: Mapping[str, Any], tx: optax.GradientTransformation) -> Pa
     numbers = values.get("numeric_hps") or {}
     schedules = values.get("sched_hps") or values.get("sched_fns") or {}
     others = values.get("other_hps") or {}
-    start = {name: numbers.get(name, 0.0) for name in {**numbers, **schedules}}
-    inner = values["inner_factory"](**others, **start)
-    options = {**numbers, **schedules}
+    plain = {name: getattr(each, "schedule_fn", each) for name, each in schedules.items()}
+    start = {name: _first(each, plain[name]) for name, each in schedules.items()}
+    inner = values["inner_factory"](**others, **numbers, **start)
+    options = {**numbers, **plain}
     return Part("inject_hyperparams", "optax", options, {"inner": anatomy(inner)}, tx)
+
+
+def _first(schedule: Any, plain: Any) -> jax.Array:
+    """The value at the first update, as an array, since it is not the value of all."""
+    try:
+        return jnp.asarray(schedule(schedule.init()) if hasattr(schedule, "init") else plain(0))
+    except Exception:  # no schedule, such as a function from parameters to a mask
+        return jnp.zeros(())
 
 
 def _options_of_rule(rule: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ WAYS_OUT = (
 
 
 def learning_rate_of(state: Any) -> Any:
-    """The learning rate of the last update; before the first, that of the first.
+    """The learning rate of the last update; before the first, that of the first; or what was set.
 
     Everything that is known to multiply it is in it: schedule, warm-up, what was set, plateau and
     hypergradient. `monitored` also knows of layers and groups.
@@ -101,22 +101,35 @@ def set_learning_rate(state: Any, value: Any) -> Any:
     wanted = dict(value) if isinstance(value, Mapping) else dict.fromkeys(names, value)
     for name, rate in wanted.items():
         if name not in names:
-            known = tuple(sorted(names))
-            listed = ", ".join(map(repr, known))
+            known = tuple(sorted(each for each in names if each))
+            listed = ", ".join(map(repr, known)) or "one without a name; give a number"
             raise ValueError(
                 f"set_learning_rate(value={{{name!r}: ...}}): this state has no rate of that name, "
                 f"but {listed}{suggestion(name, known)}"
             )
         if rate is not None:
-            if callable(rate):
-                raise TypeError(
-                    "set_learning_rate(value=a schedule): value must be a number; build the "
-                    "optimizer with the schedule."
-                )
-            check_rate("set_learning_rate", value=rate)
-            if isinstance(rate, jax.Array) and not isinstance(rate, jax.core.Tracer):
-                check_rate("set_learning_rate", value=float(rate))
-    return _replaced(state, wanted)
+            _check_value(rate)
+    new = _replaced(state, wanted)
+    return jax.tree.map(_told, new, state, is_leaf=lambda x: hasattr(x, "told_rates"))
+
+
+def _check_value(rate: Any) -> None:
+    """A rate to set is a real number of at least 0.
+
+    Raises:
+      TypeError, ValueError: where it is not.
+    """
+    if callable(rate):
+        raise TypeError(
+            "set_learning_rate(value=a schedule): value must be a number; build the optimizer with "
+            "the schedule."
+        )
+    check_rate("set_learning_rate", value=rate)
+    dtype = getattr(rate, "dtype", jnp.dtype(float))
+    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+        raise TypeError(f"set_learning_rate(value={rate}): value must be a real number.")
+    if hasattr(rate, "dtype") and not isinstance(rate, jax.core.Tracer):
+        check_rate("set_learning_rate", value=float(rate))
 
 
 def _settable(state: Any) -> set[str]:
@@ -161,6 +174,12 @@ def _replaced(state: Any, wanted: Mapping[str, Any]) -> Any:
                     "to go back to; give a number."
                 )
             old = jnp.asarray(node.hyperparams["learning_rate"])
+            if not jnp.issubdtype(old.dtype, jnp.floating):
+                raise ValueError(
+                    f"set_learning_rate(state=...): its optax.inject_hyperparams was given an "
+                    f"integer for learning_rate, {old.dtype}, which holds no other rate; give a "
+                    f"float."
+                )
             rates = {**node.hyperparams, "learning_rate": jnp.full_like(old, wanted[name])}
             node = node._replace(hyperparams=rates)
         new.append(node)
@@ -182,10 +201,19 @@ def _nodes(state: Any, stop: Any) -> list[tuple[str, Any]]:
     for path, node in below[0]:
         if stop(node):
             found.append((_name(path), node))
+        inner = []
         if _factor(node) is not None:  # what it multiplies is inside
             inner = _nodes(node, stop)
+        elif stop is _reports and injects(node):  # it tells the rate, but no factor on it
+            inner = _nodes((node.inner_state,), lambda x: _factor(x) is not None)
+        if inner:
             found += [("/".join(x for x in (_name(path), name) if x), each) for name, each in inner]
     return found
+
+
+def _told(node: Any, before: Any) -> Any:
+    """The node, with what is set in it in what it reports of the last update."""
+    return node.told_rates(before) if hasattr(node, "told_rates") else node
 
 
 def _reports(node: Any) -> bool:
@@ -202,7 +230,7 @@ def _factor(node: Any) -> Any:
 def _multiplied(name: str, rate: Any, factors: Mapping[str, Any]) -> Any:
     """A rate times the factors of the same place, and of all above it."""
     for place, factor in factors.items():
-        if place in ("", name):
+        if place in ("", name) or name.startswith(f"{place}/"):
             rate = rate * factor
     return rate
 

@@ -20,18 +20,19 @@ from adaptive_optax.core.rate import Rate
 from adaptive_optax.core.types import Scalar
 
 _INVARIANT = {
-    *("adadelta", "adagrad", "adam", "adamax", "adan", "ademamix", "adopt", "amsgrad", "belief"),
-    *("dog", "dowg", "factored_rms", "lion", "muon", "novograd", "prodigy", "radam", "rms"),
-    *("rprop", "rss", "sign", "sm3", "stddev", "trust_ratio", "yogi"),
-}  # optax's rules to which the scale of what they are given is one, without "scale_by_"
+    *("acprop", "adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "adan"),
+    *("ademamix", "adopt", "amsgrad", "belief", "cocob", "dadapt_adam", "dadapt_adamw"),
+    *("distance_over_gradients", "dog", "dowg", "factored_rms", "lamb", "lars", "lbfgs", "lion"),
+    *("mars", "momo_adam", "muon", "nadam"),
+    *("nadamw", "normalize", "normalize_by_update_norm", "novograd", "prodigy", "radam", "rms"),
+    *("rmsprop", "rprop", "rss", "sign", "simplified_ademamix", "sm3", "soap", "stddev"),
+    *("trust_ratio", "yogi"),
+}  # rules of ours and of optax to which the scale of what they are given is one
 
 
 def invariant(rule: Part) -> bool:
     """Whether the scale of what a rule is given makes no difference to what it gives."""
-    if rule.library == "adaptive_optax":
-        return rule.name not in ("sgd", "scale_by_sgd")
-    known = rule.name.removeprefix("scale_by_") in _INVARIANT
-    return known or rule.name in ("normalize_by_update_norm", "dadapt_adamw", "prodigy", "momo")
+    return rule.name.removeprefix("scale_by_") in _INVARIANT
 
 
 class Effective(NamedTuple):
@@ -107,10 +108,12 @@ def _walk(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
         return found
     if invariant(part):
         found = [Effective()] * len(found)
+    turned = not part.name.startswith("scale_by_") or part.name == "scale_by_madgrad"
+    sign = -1 if turned else 1  # a rule's direction points uphill, with its rate in it or not
     if isinstance(own, Rate):
-        return _times(found, -own.now)
+        return _times(found, sign * own.now)
     if "learning_rate" in part.options:  # inside a rule of somebody's own
-        return _times(found, -_value(part.options["learning_rate"], at.before))
+        return _times(found, sign * _value(part.options["learning_rate"], at.before))
     return found
 
 
@@ -209,6 +212,20 @@ def _by_state(part: Part, at: _Walked, found: list[Effective]) -> list[Effective
     return _times(found, at.after.scale, base=False)
 
 
+def _by_search(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    return _times(found, at.after.learning_rate, base=False)
+
+
+def _by_loss(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    """A step of the loss over the gradient's square, of which the state keeps nothing."""
+    return _times(found, jnp.nan)
+
+
+def _to_target(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    """Coin betting gives the way downhill itself, whatever the gradient's scale and sign."""
+    return [Effective(-1.0)] * len(found)
+
+
 def _by_number(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
     return _times(found, part.options["step_size"])
 
@@ -229,6 +246,10 @@ _HANDLERS: dict[str, Callable[[Part, _Walked, list[Effective]], list[Effective]]
     "scale": _by_number,
     "scale_by_schedule": _by_schedule,
     "reduce_on_plateau": _by_state,
+    "scale_by_backtracking_linesearch": _by_search,
+    "scale_by_zoom_linesearch": _by_search,
+    "scale_by_polyak": _by_loss,
+    "scale_by_cocob": _to_target,
     "set_to_zero": _to_zero,
 }
 

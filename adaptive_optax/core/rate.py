@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from adaptive_optax.core.arrays import widest
 from adaptive_optax.core.types import Scalar, Schedule
 
+UNKNOWN = float(jnp.finfo(jnp.float32).min)  # in a state, where nan would be taken for a fault
+
 
 class Rate(NamedTuple):
     """The learning rate that an optimizer walks by."""
@@ -46,3 +48,8 @@ def keeps_rate(node: Any) -> bool:
 def injects(node: Any) -> bool:
     """Whether it is the state of `optax.inject_hyperparams` with a learning rate."""
     return "learning_rate" in (getattr(node, "hyperparams", None) or ())
+
+
+def told(x: Any) -> jax.Array:
+    """A number of a state as users see it: nan where it is not known."""
+    return jnp.where(x == UNKNOWN, jnp.nan, x)

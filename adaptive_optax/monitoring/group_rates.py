@@ -1,5 +1,6 @@
 """The learning rate of each group: what it comes to, and, where it is set, its way into updates."""
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from adaptive_optax.core.anatomy import Part, parts
 from adaptive_optax.core.arrays import narrowed, scaled, working_dtype
 from adaptive_optax.core.effective import effective, mean_rate
 from adaptive_optax.core.leaves import flat, is_trained
-from adaptive_optax.core.rate import Rate
+from adaptive_optax.core.rate import UNKNOWN, Rate
 
 KEEPERS = ("lookahead", "schedule_free", "averaged")  # their state follows the update they return
 
@@ -34,55 +35,77 @@ class Follower:
     """
 
     def __init__(self, part: Part, grouped: bool):
-        self.part = part
+        self.part, self.grouped = part, grouped
         linear = not any(each.name in KEEPERS for each in parts(part))
         self.sets = linear and (grouped or not _keeps_all(part))
 
     def rates(self, before: Any, after: Any, tree: Any, members: Members) -> dict[str, GroupRate]:
         """The rate of each group in the update between two states of the optimizer."""
         found = effective(self.part, before, after, tree)
+        whole = {id(each): each.rate for each in found}  # one for all leaves that share it
         sizes = [int(x.size) if is_trained(x) else 0 for x in flat(tree)[0]]
         rates = {}
         for name, places in members.items():
             own, mine = [found[i] for i in sorted(places)], [sizes[i] for i in sorted(places)]
             base = mean_rate([each.base for each in own], mine)
-            rates[name] = GroupRate(base, mean_rate([each.rate for each in own], mine), sum(mine))
+            now = mean_rate([whole[id(each)] for each in own], mine)
+            rates[name] = GroupRate(base, now, sum(mine))
         return rates
 
-    def first(self, rates: Mapping[str, GroupRate]) -> dict[str, Rate] | None:
-        """What the state keeps of rates that can be set here."""
+    def first(self, rates: Mapping[str, GroupRate]) -> Any:
+        """What the state keeps of rates that can be set here: a `Rate`, or one a group."""
         if not self.sets:
             return None
-        return {name: Rate(float32(r.base), jnp.zeros((), bool)) for name, r in rates.items()}
+        kept = {
+            name: Rate(_size(float32(rate.base)), jnp.zeros((), bool))
+            for name, rate in rates.items()
+        }
+        return self._state(kept)
 
     def follow(self, updates: Any, rates: Any, kept: Any, members: Members) -> tuple[Any, Any, Any]:
         """Updates, rates and what is kept of them, with the rates that are set.
 
-        An update of a group whose rate is not set is untouched.
+        An update of a group whose rate is not set is untouched. One that goes uphill by a negative
+        rate goes on doing so: what is set is the size.
         """
         if not self.sets:
             return updates, rates, kept
         leaves, treedef = jax.tree.flatten(updates, is_leaf=lambda x: x is None)
         followed, keeping = {}, {}
         for name, rate in rates.items():
-            base, held = float32(rate.base), kept[name].held
-            now = jnp.where(held, kept[name].now, base)
-            known = jnp.isfinite(base) & (base != 0)
+            before = kept[name] if self.grouped else kept
+            base, held = _size(float32(rate.base)), before.held
+            now = jnp.where(held, before.now, base)
+            known = jnp.isfinite(base) & (base > 0)
             by = jnp.where(known, now / jnp.where(known, base, 1.0), 1.0)
             followed[name] = rate._replace(now=float32(rate.now) * by)
             keeping[name] = Rate(now, held)
             for i in members[name]:
                 leaves[i] = _times(leaves[i], by, held)
-        return jax.tree.unflatten(treedef, leaves), followed, keeping
+        return jax.tree.unflatten(treedef, leaves), followed, self._state(keeping)
+
+    def _state(self, kept: dict[str, Rate]) -> Any:
+        return kept if self.grouped else next(iter(kept.values()))
 
 
 def whole_rate(rates: Mapping[str, GroupRate]) -> Any:
-    """The mean of the groups' rates, by size."""
-    return mean_rate([rate.now for rate in rates.values()], [rate.size for rate in rates.values()])
+    """The mean of the groups' rates, by size; unknown where one of them is."""
+    own = [rate for rate in rates.values() if rate.size]
+    mean = float32(mean_rate([rate.now for rate in own], [rate.size for rate in own]))
+    for rate in own:
+        mean = jnp.where(float32(rate.now) == UNKNOWN, UNKNOWN, mean)
+    return mean
+
+
+def _size(rate: jax.Array) -> jax.Array:
+    """A rate without its sign; unknown where it is."""
+    return jnp.where(rate == UNKNOWN, UNKNOWN, jnp.abs(rate))
 
 
 def float32(x: Any) -> jax.Array:
-    """A number as a strong float32 scalar of its own; what is finite stays finite."""
+    """A number as a strong float32 scalar of its own: finite stays finite, nan is UNKNOWN."""
+    if x is None or (isinstance(x, float) and math.isnan(x)):
+        x = UNKNOWN
     x = jnp.asarray(x)
     if x.shape != ():
         raise ValueError(
@@ -90,7 +113,8 @@ def float32(x: Any) -> jax.Array:
         )
     if x.dtype.kind in "iub":
         return x.astype(jnp.float32)
-    return jnp.array(narrowed(x, jnp.dtype(jnp.float32)), jnp.float32)
+    x = jax.lax.stop_gradient(narrowed(x, jnp.dtype(jnp.float32)))
+    return jnp.array(jnp.where(jnp.isnan(x), UNKNOWN, x), jnp.float32)
 
 
 def _times(u: Any, by: jax.Array, held: jax.Array) -> Any:

@@ -3,13 +3,15 @@
 Whatever the groups are, every array is read once a measure: the whole is added up from its groups.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from adaptive_optax.core.arrays import norm, scaled, working_dtype
+from adaptive_optax.core.arrays import scaled, working_dtype
+from adaptive_optax.core.rate import UNKNOWN
 from adaptive_optax.monitoring.sample import sample_of, sample_size
 
 NAMES = (
@@ -66,117 +68,120 @@ def measured(
       groups: the trained leaves of each group; a group may have none.
       noise: the averages before.
     """
-    norms = {name: _norms(leaves) for name, leaves in groups.items()}
-    whole = Norms(*(_together(each) for each in zip(*norms.values(), strict=True)))
-    products = {name: _product(leaves, whole) for name, leaves in groups.items()}
-    noise = {
-        name: _averaged(noise[name], leaves, jnp.isfinite(norms[name].gradient))
-        for name, leaves in groups.items()
-    }
+    sums = _sums(groups)
+    fine = jnp.stack([_in_range(each) for own in sums.values() for each in own[:3]]).all()
+    norms, cosines = jax.lax.cond(fine, lambda: _plainly(sums), lambda: _carefully(groups))
+    noise = {name: _averaged(noise[name], leaves) for name, leaves in groups.items()}
     found = {}
-    for name, own in norms.items():
-        part = products[name] * _over(whole.gradient, own.gradient)
-        part = part * _over(whole.update, own.update)
-        found[name] = _measures(own, part, [noise[name]])
-    product = jnp.asarray(sum(products.values()))
-    found[WHOLE] = _measures(whole, product, list(noise.values()))
+    for name in (*groups, WHOLE):
+        own = list(noise.values()) if name == WHOLE else [noise[name]]
+        found[name] = _measures(norms[name], cosines[name], _share(own))
     return found, noise
 
 
-def _measures(norms: Norms, product: jax.Array, noise: list[Noise]) -> dict[str, Any]:
-    has_params = norms.parameter > 0
-    ratio = jnp.where(has_params, _over(norms.update, norms.parameter), jnp.nan)
-    share = jnp.where(jnp.isfinite(norms.gradient), _share(noise), jnp.nan)
-    return dict(zip(NAMES, (*norms, ratio, -product, share), strict=True))
+def _measures(norms: Norms, cosine: jax.Array, share: jax.Array) -> dict[str, Any]:
+    ratio = jnp.where(norms.parameter > 0, _over(norms.update, norms.parameter), UNKNOWN)
+    return dict(zip(NAMES, (*norms, ratio, cosine, share), strict=True))
 
 
-def _norms(leaves: list[Leaf]) -> Norms:
-    params = [leaf.p for leaf in leaves if leaf.p is not None]
-    known = len(params) == len(leaves)
-    parameter = norm_of(params) if known else jnp.full((), jnp.nan, jnp.float32)
-    return Norms(norm_of([leaf.g for leaf in leaves]), norm_of([x.u for x in leaves]), parameter)
+class _Sums(NamedTuple):
+    """Of one group, each read once: |g|^2, |u|^2, |p|^2 and <u, -g>."""
+
+    gradient: jax.Array
+    update: jax.Array
+    parameter: jax.Array
+    product: jax.Array
 
 
-def norm_of(arrays: list[jax.Array]) -> jax.Array:
-    """The norm of all arrays, float32; inf or nan where one of them has such.
-
-    One pass where the squares neither overflow nor vanish; two more where they do.
-    """
-    wide = [_wide(x) for x in arrays]
-    total = jnp.zeros((), jnp.float32)
-    for x in wide:
-        total += jnp.sum((x.conj() * x).real).astype(jnp.float32)
-
-    def carefully():
-        finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in wide]))
-        size = norm(jnp.stack([norm(x).astype(jnp.float32) for x in wide]))
-        return jnp.where(finite, size, jnp.inf)
-
-    if not arrays:
-        return total
-    fine = ((total > 1e-30) & (total < jnp.inf)) | jnp.isnan(total)
-    return jax.lax.cond(fine, lambda: jnp.sqrt(total), carefully)
-
-
-def _together(norms: tuple[jax.Array, ...]) -> jax.Array:
-    """The norm of what has these norms."""
-    return norms[0] if len(norms) == 1 else norm_of([jnp.stack(norms)])
-
-
-def _product(leaves: list[Leaf], whole: Norms) -> jax.Array:
-    """The inner product of g and u over the whole tree's norms of them; 0 where one is 0."""
+def _sums(groups: Mapping[str, list[Leaf]], over: Norms | None = None) -> dict[str, _Sums]:
+    """The sums of each group; of g, u and p over these numbers, if given."""
     one = jnp.float32(1)
-
-    def summed(over_g, over_u):
-        total = jnp.zeros((), jnp.float32)
+    by = Norms(one, one, one) if over is None else Norms(*(_over(one, each) for each in over))
+    found = {}
+    for name, leaves in groups.items():
+        sums = [jnp.zeros((), jnp.float32)] * 4
         for leaf in leaves:
-            g, u = scaled(_wide(leaf.g).conj(), over_g), scaled(_wide(leaf.u), over_u)
-            total += jnp.sum((g * u.astype(g.dtype)).real).astype(jnp.float32)
-        return total
-
-    def carefully():
-        return summed(_over(one, whole.gradient), _over(one, whole.update))
-
-    size = whole.gradient * whole.update
-    plain = summed(one, one)  # reads g and u without waiting for their norms
-    fine = (size > 1e-30) & (size < 1e37) | jnp.isnan(size)
-    return jax.lax.cond(fine, lambda: plain / size, carefully)
+            g, u = scaled(_wide(leaf.g), by.gradient), scaled(_wide(leaf.u), by.update)
+            p = jnp.zeros(()) if leaf.p is None else scaled(_wide(leaf.p), by.parameter)
+            products = (g.conj() * g, u.conj() * u, p.conj() * p, -g.conj() * u.astype(g.dtype))
+            own = [jnp.sum(each.real).astype(jnp.float32) for each in products]
+            sums = [before + each for before, each in zip(sums, own, strict=True)]
+        found[name] = _Sums(*sums)
+    return found
 
 
-def _averaged(noise: Noise, leaves: list[Leaf], finite: jax.Array) -> Noise:
-    """The averages with this measure in them; as they are where it is not finite."""
-    if not leaves:
+def _in_range(total: jax.Array) -> jax.Array:
+    """Whether a sum of squares neither overflowed nor vanished; of nan nothing more is known."""
+    return ((total > 1e-30) & (total < 1e30)) | jnp.isnan(total)
+
+
+def _plainly(sums: Mapping[str, _Sums]) -> tuple[dict[str, Norms], dict[str, jax.Array]]:
+    """Norms and cosines of each group and of the whole, from the sums."""
+    whole = _Sums(*(jnp.sum(jnp.stack(each)) for each in zip(*sums.values(), strict=True)))
+    norms, cosines = {}, {}
+    for name, own in (*sums.items(), (WHOLE, whole)):
+        norms[name] = Norms(*(jnp.sqrt(each) for each in own[:3]))
+        cosines[name] = _over(own.product, norms[name].gradient * norms[name].update)
+    return norms, cosines
+
+
+def _carefully(groups: Mapping[str, list[Leaf]]) -> tuple[dict[str, Norms], dict[str, jax.Array]]:
+    """The same where squares overflow or vanish: of g, u and p over their largest numbers."""
+    leaves = [leaf for own in groups.values() for leaf in own]
+    largest = Norms(
+        _largest([leaf.g for leaf in leaves]),
+        _largest([leaf.u for leaf in leaves]),
+        _largest([leaf.p for leaf in leaves if leaf.p is not None]),
+    )
+    norms, cosines = _plainly(_sums(groups, largest))
+    for name, own in norms.items():
+        pairs = zip(own, largest, strict=True)
+        norms[name] = Norms(*(jnp.where(jnp.isinf(m), m, each * m) for each, m in pairs))
+    return norms, cosines
+
+
+def _largest(arrays: list[jax.Array]) -> jax.Array:
+    """The largest modulus in all arrays, float32."""
+    found = [jnp.max(jnp.abs(_wide(x)), initial=0.0).astype(jnp.float32) for x in arrays]
+    return jnp.max(jnp.stack([jnp.zeros((), jnp.float32), *found]))
+
+
+def _averaged(noise: Noise, leaves: list[Leaf]) -> Noise:
+    """The averages with this measure in them, if it is finite and of all the leaves."""
+    found = [sample_of(leaf.g) for leaf in leaves]
+    if sum(each.size for each in found) != noise.sample.size or not found:
         return noise
-    now = jnp.concatenate([sample_of(leaf.g) for leaf in leaves])
-    power = DECAY * noise.power + (1 - DECAY) * jnp.sum(jnp.square(now))
+    now = jnp.concatenate(found)
+    square = jnp.sum(jnp.square(now))
+    power = DECAY * noise.power + (1 - DECAY) * square
     new = Noise(DECAY * noise.sample + (1 - DECAY) * now, power, noise.times + 1)
-    return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, noise)
+    return jax.tree.map(lambda a, b: jnp.where(jnp.isfinite(square), a, b), new, noise)
 
 
 def _share(noise: list[Noise]) -> jax.Array:
-    """The share of the squared gradient that is not its mean's, in [0, 1]; nan at first.
+    """The share of the squared gradient that is not its mean's, in [0, 1]; unknown at first.
 
     With weights w of sum 1 over the past gradients, E |sum w g|^2 = |E g|^2 + c V and
     E sum w |g|^2 = |E g|^2 + V, where V is the gradient's variance and c the sum of w^2.
     """
-    variance, whole, known = jnp.zeros(()), jnp.zeros(()), jnp.ones((), bool)
+    of_all, variance = (jnp.zeros((), jnp.float32) for _ in range(2))
+    known = jnp.ones((), bool)
     for each in noise:
-        if each.sample.size == 0:
-            continue
-        known &= each.times > 1
-        weight = 1 - DECAY ** jnp.maximum(each.times, 1).astype(jnp.float32)
-        c = (1 - DECAY) / (1 + DECAY) * (2 - weight) / weight
-        of_mean = jnp.sum(jnp.square(each.sample / weight))
-        of_all = each.power / weight
-        whole += of_all
-        variance += (of_all - of_mean) / jnp.where(each.times > 1, 1 - c, 1.0)
-    share = jnp.clip(variance / jnp.where(whole > 0, whole, 1.0), 0.0, 1.0)
-    return jnp.where(known & (whole > 0), share, jnp.nan)
+        if each.sample.size:
+            times = jnp.maximum(each.times, 2).astype(jnp.float32)
+            weight = -jnp.expm1(times * math.log(DECAY))
+            c = (1 - DECAY) / (1 + DECAY) * (2 - weight) / weight
+            own = each.power / weight
+            variance += (own - jnp.sum(jnp.square(each.sample / weight))) / (1 - c)
+            of_all += own
+            known &= each.times > 1
+    share = jnp.clip(variance / jnp.where(of_all > 0, of_all, 1.0), 0.0, 1.0)
+    return jnp.where(known & (of_all > 0), share, UNKNOWN)
 
 
 def _over(x: jax.Array, y: jax.Array) -> jax.Array:
     """X over y; 0 where y is 0."""
-    return jnp.where(y == 0, 0.0, x / jnp.where(y == 0, 1.0, jnp.maximum(y, 1e-37)))
+    return jnp.where(y == 0, 0.0, x / jnp.where(y == 0, 1.0, y))
 
 
 def _wide(x: jax.Array) -> jax.Array:

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 
 from adaptive_optax.core.control import learning_rate_of
+from adaptive_optax.core.rate import told
 from adaptive_optax.monitoring.monitored import MonitoredState
 
 
@@ -14,8 +15,9 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     Of a `monitored` optimizer: "learning_rate", "gradient_norm", "update_norm", "parameter_norm",
     "update_ratio", "cosine", "gradient_noise" and "loss" (where `value=` is given at update), as
     `monitored` explains them; of its groups "name/group", such as "update_norm/encoder"; and
-    "step", the updates done, "clipped", of how many the gradient was clipped, and "skipped", how
-    many were not made since something was not finite. What is not known yet is nan. Of any other
+    "step", the updates done, "clipped", of how many the gradient was clipped (by
+    `optax.clip_by_global_norm`, where it is the first thing done), and "skipped", how many were not
+    made since something was not finite. What is not known yet is nan. Of any other
     optimizer: "learning_rate" where its state keeps it, and "skipped".
 
     Args:
@@ -38,7 +40,7 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     for path, node in pairs:
         if _is_monitored(node):
             place = "".join(f"/{key.key}" for key in path if hasattr(key, "key"))
-            own = {"step": node.count, **node.seen, "clipped": node.clipped}
+            own = {"step": node.count, **_told(node.seen), "clipped": node.clipped}
             found |= {f"{name}{place}": value for name, value in own.items()}
     if not found:
         found |= _rates(state)
@@ -54,6 +56,11 @@ def _rates(state: Any) -> dict[str, Any]:
     if isinstance(rates, dict):
         return {f"learning_rate/{name}": rate for name, rate in rates.items()}
     return {"learning_rate": rates}
+
+
+@jax.jit  # one dispatch
+def _told(seen: dict[str, Any]) -> dict[str, Any]:
+    return jax.tree.map(told, seen)
 
 
 def _skipped(state: Any) -> jax.Array:

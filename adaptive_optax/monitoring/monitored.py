@@ -25,7 +25,9 @@ import optax
 
 from adaptive_optax.core.anatomy import Part, anatomy, described
 from adaptive_optax.core.checks import check_steps, check_transformation
+from adaptive_optax.core.control import learning_rate_of
 from adaptive_optax.core.leaves import flat, is_trained, matching
+from adaptive_optax.core.rate import UNKNOWN, told
 from adaptive_optax.core.types import Transformation
 from adaptive_optax.monitoring.group_rates import Follower, float32, whole_rate
 from adaptive_optax.monitoring.groups import REST, Groups, group_of, named_patterns
@@ -41,7 +43,7 @@ class MonitoredState(NamedTuple):
     clipped: Any  # gradients that clip_by_global_norm clipped, int32, shape ()
     seen: dict[str, Any]  # the last measures by name; float32, shape ()
     noise: dict[str, Noise]  # by group, "all" where there are none
-    rates: Any  # `Rate` of each group, where it can be set here; else None
+    rates: Any  # `Rate`, or one of each group, where it can be set here; else None
     inner_state: Any
 
     @property
@@ -49,7 +51,31 @@ class MonitoredState(NamedTuple):
         """The effective learning rate of each group; of all, named "", where there are none."""
         prefix = "learning_rate/"
         groups = {k.removeprefix(prefix): v for k, v in self.seen.items() if k.startswith(prefix)}
-        return groups or {"": self.seen["learning_rate"]}
+        groups = groups or {"": self.seen["learning_rate"]}
+        return {name: told(rate) for name, rate in groups.items()}
+
+    def told_rates(self, before: "MonitoredState") -> "MonitoredState":
+        """The same, telling of the rates that were set in it since it was `before`."""
+        if isinstance(self.rates, dict):
+            pairs = {name: (before.rates[name].now, rate.now) for name, rate in self.rates.items()}
+        elif self.rates is not None:
+            pairs = {"": (before.rates.now, self.rates.now)}
+        else:
+            pairs = {"": (_one(before.inner_state), _one(self.inner_state))}
+        seen = dict(self.seen)
+        for group, (old, new) in pairs.items():
+            name = f"learning_rate/{group}" if group else "learning_rate"
+            if name in seen and new is not None:
+                was, old, new = seen[name], float32(old), float32(new)
+                moved = jnp.where(old > 0, was * (new / jnp.where(old > 0, old, 1.0)), new)
+                seen[name] = jnp.where((old == new) | (old == UNKNOWN), was, moved)
+        return self._replace(seen=seen)
+
+
+def _one(state: Any) -> Any:
+    """The one learning rate that a state keeps; None where there are several."""
+    rate = learning_rate_of(state)
+    return None if isinstance(rate, dict) else rate
 
 
 def monitored(
@@ -173,14 +199,22 @@ def _leaves(grads: Any, updates: Any, params: Any) -> list[Leaf]:
     found, treedef = flat(grads)
     rows = zip(found, matching(treedef, updates), matching(treedef, params), strict=True)
     return [
-        Leaf(i, g, u, p if p is None or is_trained(p) else None)
+        Leaf(i, *jax.lax.stop_gradient((g, u, p if p is None or is_trained(p) else None)))
         for i, (g, u, p) in enumerate(rows)
         if is_trained(g) and is_trained(u)
     ]
 
 
+_PASSING = (  # what hands the gradient on as it is
+    *("chain", "named_chain", "inject_hyperparams", "apply_if_finite", "monitored", "lookahead"),
+    *("averaged", "schedule_free", "cautious", "layerwise_decay", "gradual_unfreezing"),
+    *("hypergradient",),
+)
+
+
 def _limit(part: Part) -> Any:
     """The norm that gradients are clipped to before anything else is done; None where not."""
-    while part.members:
-        part = next(iter(part.members.values()))
+    while part.name in _PASSING and part.members:
+        members = part.members.values()
+        part = next((each for each in members if each.name != "identity"), next(iter(members)))
     return part.options.get("max_norm") if part.name == "clip_by_global_norm" else None
