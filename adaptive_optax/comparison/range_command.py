@@ -1,0 +1,175 @@
+"""`adaptive-optax range-test`: which learning rates train a task, optimizer by optimizer."""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from adaptive_optax.comparison import files, names, tasks
+from adaptive_optax.comparison.range_task import range_test
+from adaptive_optax.learning_rate.range_result import RangeResult
+from adaptive_optax.testing.resolve import from_here, resolve
+
+NAME = "range-test"
+DEFAULT = "sgd,momentum,rmsprop,adam,lion"
+OUT = "adaptive_optax_range_test"
+EXAMPLES = """examples:
+  adaptive-optax range-test
+      five optimizers on digits: about a minute on 2 cores
+  adaptive-optax range-test --optimizers "adam,lookahead(adam),optax:adabelief" --steps 500
+  adaptive-optax range-test --optimizers my_module:my_optimizer --lowest 1e-4 --highest 100
+  adaptive-optax range-test --task regression --method sweep
+      one run an optimizer at a rate that grows; rough
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The sub-command's options."""
+    add = parser.add_argument
+    add("--task", default="digits", help="digits (default), cifar10 or regression")
+    add(
+        "--optimizers",
+        default=DEFAULT,
+        metavar="A,B",
+        help="names with commas between, or module:function (default %(default)s)",
+    )
+    add("--steps", type=int, default=300, metavar="N", help="updates a run (default %(default)s)")
+    add("--lowest", type=float, default=1e-7, metavar="X", help="least rate (default %(default)s)")
+    add("--highest", type=float, default=10.0, metavar="X", help="largest (default %(default)s)")
+    add("--method", default="grid", help="grid (default, accurate) or sweep (one run, rough)")
+    add("--seed", type=int, default=0, metavar="N", help="of parameters and batches (default 0)")
+    add("--data-dir", metavar="DIR", help="where the files of cifar10 are")
+    add("--out", default=OUT, metavar="DIR", help="for JSON and picture (default %(default)s)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the sub-command; needs rich and matplotlib.
+
+    Returns:
+      The exit code: 0, or 2 for what the user can set right.
+    """
+    from rich.console import Console
+
+    try:
+        makers = chosen(options.optimizers)
+        out = Path(options.out)
+        files.check_writable(out)
+        task = tasks.load(options.task, options.data_dir)
+        found = _tested(task, makers, options)
+    except (ValueError, OSError) as error:
+        print(_own(str(error)), file=sys.stderr)
+        return 2
+    console = Console()
+    console.print(table(task.name, found))
+    document = {name: result.as_dict() for name, result in found.items()}
+    text = json.dumps({"task": task.name, "optimizers": document}, allow_nan=False)
+    (out / "range_test.json").write_text(text + "\n", encoding="utf-8")
+    draw(task.name, found, out / "range_test.png")
+    print(f"results and picture are in {options.out}")
+    return 0
+
+
+def chosen(text: str) -> dict[str, names.MakeTx]:
+    """Constructors by name.
+
+    Args:
+      text: names with commas between; one with a colon, `module:function`, is imported.
+
+    Raises:
+      ValueError: for what names no constructor.
+
+    >>> list(chosen("adam,lookahead(lion),optax:sgd"))
+    ['adam', 'lookahead(lion)', 'optax:sgd']
+    """
+    found: dict[str, names.MakeTx] = {}
+    for word in names.split("".join(text.split())):
+        if ":" not in word:
+            entry = names.parse(word)
+            found[entry.name] = entry.make
+            continue
+        with from_here():
+            found[word] = resolve(word)
+        if not callable(found[word]):
+            raise ValueError(
+                f"{NAME}: {word} is no function; give one from a learning rate to a "
+                f"transformation, such as optax:adam."
+            )
+    return found
+
+
+def table(task: str, found: Mapping[str, RangeResult]) -> Any:
+    """A row an optimizer, as a rich table."""
+    from rich.table import Table
+
+    first = next(iter(found.values()))
+    made = Table(
+        title=f"{task}: learning rates after {first.steps} steps, {first.method}",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
+    made.add_column("optimizer", no_wrap=True)
+    for title in ("take", "good from", "to", "diverges at", "loss before", "at its best"):
+        made.add_column(title, justify="right")
+    for name, result in found.items():
+        edge = f"{result.diverges_at:.2g}" if math.isfinite(result.diverges_at) else "-"
+        rates = (f"{rate:.2g}" for rate in (result.suggestion, result.low, result.high))
+        losses = (f"{loss:.3g}" for loss in (result.first_loss, result.lowest_loss))
+        made.add_row(name, *rates, edge, *losses)
+    return made
+
+
+def draw(task: str, found: Mapping[str, RangeResult], path: Path) -> None:
+    """Writes a picture with a panel an optimizer."""
+    from matplotlib.figure import Figure
+
+    columns = min(len(found), 3)
+    lines = math.ceil(len(found) / columns)
+    size = (max(4.2 * columns, 6.0), 3.0 * lines + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for at, (panel, (name, result)) in enumerate(zip(panels, found.items(), strict=False)):
+        result.plot(panel).set_title(name, fontsize=11)
+        label = panel.get_ylabel()
+        panel.set_ylabel("")
+        if at + columns < len(found):
+            panel.set_xlabel("")
+    for panel in panels[len(found) :]:
+        panel.set_visible(False)
+    figure.supylabel(label, fontsize=10)
+    figure.suptitle(f"{task}: learning-rate range test", fontsize=12)
+    figure.savefig(path, dpi=110)
+
+
+def _tested(task, makers, options) -> dict[str, RangeResult]:
+    found = {}
+    for at, (name, make) in enumerate(makers.items(), 1):
+        began = time.perf_counter()
+        try:
+            found[name] = range_test(
+                task,
+                make,
+                steps=options.steps,
+                seed=options.seed,
+                lowest=options.lowest,
+                highest=options.highest,
+                method=options.method,
+            )
+        except Exception as error:
+            error.add_note(f"{NAME}: while testing {name!r}.")
+            raise
+        seconds = time.perf_counter() - began
+        print(f"[{at:2}/{len(makers)}] {seconds:4.0f} s  {name}", flush=True)
+    return found
+
+
+def _own(message: str) -> str:
+    """The message, where another command's name stands first with this one's in its place."""
+    for other in ("compare", "contract"):
+        if message.startswith(other):
+            return NAME + message.removeprefix(other)
+    return message
