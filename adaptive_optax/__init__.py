@@ -10,9 +10,16 @@ from adaptive_optax.core.leafwise import leafwise as leafwise
 from adaptive_optax.core.matrices import MatrixView as MatrixView
 from adaptive_optax.learning_rate import schedules as schedules
 from adaptive_optax.learning_rate.hypergradient import hypergradient as hypergradient
+from adaptive_optax.learning_rate.layers import layers_of as layers_of
+from adaptive_optax.learning_rate.layerwise import layerwise_decay as layerwise_decay
 from adaptive_optax.learning_rate.multi_steps import multi_steps as multi_steps
 from adaptive_optax.learning_rate.plateau import reduce_on_plateau as reduce_on_plateau
+from adaptive_optax.learning_rate.range_test import lr_range_test as lr_range_test
+from adaptive_optax.learning_rate.suggested_range import suggested_range as suggested_range
+from adaptive_optax.learning_rate.unfreezing import gradual_unfreezing as gradual_unfreezing
+from adaptive_optax.learning_rate.warm_start import warm_start as warm_start
 from adaptive_optax.monitoring import sinks as sinks
+from adaptive_optax.monitoring.explain import explain as explain
 from adaptive_optax.monitoring.metrics import metrics as metrics
 from adaptive_optax.monitoring.monitored import monitored as monitored
 from adaptive_optax.optimizers.adabelief import adabelief as adabelief

@@ -29,6 +29,23 @@ CONTRACT_EXAMPLES = """examples:
 
 The exit code is 0 where all is kept, 1 where a property failed and 2 for misuse.
 """
+OTHERS = {  # module with add_arguments, run and EXAMPLES; packages needed; help
+    "range-test": (
+        "adaptive_optax.comparison.range_command",
+        {"rich": "rich", "matplotlib": "matplotlib"},
+        "find the learning rates that an optimizer bears on a task",
+    ),
+    "explain": (
+        "adaptive_optax.testing.explain_command",
+        {},
+        "say what a transformation is made of, and what in it does not work",
+    ),
+    "report": (
+        "adaptive_optax.monitoring.report",
+        {},
+        "write one page of HTML about the logs in a directory",
+    ),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,12 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit code: 0, 1 where the contract is not kept, 2 for what the user can set right, 130
       after Ctrl-C.
     """
+    words = sys.argv[1:] if argv is None else list(argv)
     try:
-        options = _parser().parse_args(argv)
+        options = _parser(words).parse_args(words)
+        return options.run(options)
     except SystemExit as end:  # argparse has said why
         return int(end.code or 0)
-    try:
-        return options.run(options)
     except KeyboardInterrupt:
         print("interrupted.", file=sys.stderr)
         return 130
@@ -59,7 +76,7 @@ class _MissingError(Exception):
     """An optional package that is not installed."""
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     formatter = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
         "adaptive-optax",
@@ -70,6 +87,21 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_compare(commands, formatter)
     _add_contract(commands, formatter)
+    for name, (path, packages, text) in OTHERS.items():
+        asked = words[:1] == [name]  # what a command needs is imported with it
+        if asked:
+            _need(name, **packages)
+        module = importlib.import_module(path) if asked else None
+        other = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=getattr(module, "EXAMPLES", None),
+            formatter_class=formatter,
+        )
+        if module is not None:
+            module.add_arguments(other)
+            other.set_defaults(run=module.run)
     return parser
 
 
@@ -101,9 +133,9 @@ def _add_compare(commands, formatter: type) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    _need(rich="rich", matplotlib="matplotlib")
+    _need("compare", rich="rich", matplotlib="matplotlib")
     if options.task == "digits":
-        _need(sklearn="scikit-learn")
+        _need("compare", sklearn="scikit-learn")
     from rich.console import Console
 
     from adaptive_optax import comparison
@@ -156,14 +188,14 @@ def _contract(options: argparse.Namespace) -> int:
     return command.run(options)
 
 
-def _need(**packages: str) -> None:
+def _need(command: str, **packages: str) -> None:
     """Each module (keyword) imports; else says which package (value) to install, and how."""
     for module, package in packages.items():
         try:
             importlib.import_module(module)
         except ImportError as error:
             raise _MissingError(
-                f"compare: {package} is missing; install it with: {EXTRA}"
+                f"{command}: {package} is missing; install it with: {EXTRA}"
             ) from error
 
 
