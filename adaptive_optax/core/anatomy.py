@@ -75,10 +75,16 @@ def anatomy(tx: optax.GradientTransformation) -> Part:
     >>> found.members["1"].members["0"].options["b2"]
     0.999
     """
+    return _anatomy(tx, ())
+
+
+def _anatomy(tx: optax.GradientTransformation, around: tuple) -> Part:
+    """The same; `around` are the updates that it is part of, lest one that knows itself recur."""
     update, tx = _unwrapped(tx)
+    around = (*around, update)
     told = getattr(update, "told", None)
     if told is not None:
-        members = {label: anatomy(member) for label, member in told.members.items()}
+        members = {label: _anatomy(member, around) for label, member in told.members.items()}
         return Part(told.name, "adaptive_optax", told.options, members, tx, *told[3:])
     library = (getattr(update, "__module__", None) or "").partition(".")[0]
     values = {**closed_over(tx.init), **closed_over(update)}
@@ -88,12 +94,15 @@ def anatomy(tx: optax.GradientTransformation) -> Part:
     owner = getattr(update, "__self__", None)
     if isinstance(owner, optax.MultiSteps):
         every = closed_over(owner._every_k_schedule).get("every_k_schedule", "a schedule")
-        return Part(
-            "MultiSteps", library, {"every": every}, {"inner": anatomy(owner.inner_opt)}, tx
-        )
-    members = {label: anatomy(member) for label, member in _members(values)}
+        inner = _anatomy(owner.inner_opt, around)
+        return Part("MultiSteps", library, {"every": every}, {"inner": inner}, tx)
+    members = {
+        label: _anatomy(member, around)
+        for label, member in _members(values)
+        if _unwrapped(member)[0] not in around
+    }
     if "inner_factory" in values:
-        return _injected(values, tx)
+        return _injected(values, tx, around)
     options = {key: value for key, value in values.items() if _shown(key, value)}
     return Part(_name(update), library, options, members, tx)
 
@@ -121,11 +130,13 @@ def is_transformation(value: Any) -> bool:
 
 
 def _unwrapped(tx: optax.GradientTransformation) -> tuple[Any, optax.GradientTransformation]:
-    """The update function itself, without what only lets extra arguments through."""
+    """The update function itself, without `jax.jit` and what lets extra arguments through."""
     update = tx.update
     while True:
         if isinstance(update, functools.partial):
             update = update.func
+        elif hasattr(update, "__wrapped__"):
+            update = update.__wrapped__
         elif getattr(update, "__qualname__", "").startswith("with_extra_args_support."):
             tx = closed_over(update)["tx"]
             update = tx.update
@@ -153,7 +164,7 @@ def _members(values: Mapping[str, Any]) -> list[tuple[str, optax.GradientTransfo
     return found
 
 
-def _injected(values: Mapping[str, Any], tx: optax.GradientTransformation) -> Part:
+def _injected(values: Mapping[str, Any], tx: optax.GradientTransformation, around: tuple) -> Part:
     """`optax.inject_hyperparams`: a factory, and the numbers that are its state's."""
     numbers = values.get("numeric_hps") or {}
     schedules = values.get("sched_hps") or values.get("sched_fns") or {}
@@ -162,7 +173,7 @@ def _injected(values: Mapping[str, Any], tx: optax.GradientTransformation) -> Pa
     start = {name: _first(each, plain[name]) for name, each in schedules.items()}
     inner = values["inner_factory"](**others, **numbers, **start)
     options = {**numbers, **plain}
-    return Part("inject_hyperparams", "optax", options, {"inner": anatomy(inner)}, tx)
+    return Part("inject_hyperparams", "optax", options, {"inner": _anatomy(inner, around)}, tx)
 
 
 def _first(schedule: Any, plain: Any) -> jax.Array:

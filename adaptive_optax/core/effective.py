@@ -35,6 +35,11 @@ def invariant(rule: Part) -> bool:
     return rule.name.removeprefix("scale_by_") in _INVARIANT
 
 
+def turned(rule: Part) -> bool:
+    """Whether a rule with a learning rate in it points downhill, and not yet uphill."""
+    return not rule.name.startswith("scale_by_") or rule.name == "scale_by_madgrad"
+
+
 class Effective(NamedTuple):
     """What one leaf's direction is multiplied by."""
 
@@ -87,7 +92,7 @@ def effective(part: Part, before: Any, after: Any, params: Any) -> list[Effectiv
     memo: dict[int, Effective] = {}
     for each in found:
         if id(each) not in memo:
-            memo[id(each)] = each if each.base is None else each._replace(base=-each.base)
+            memo[id(each)] = each if each.base is None else each._replace(base=0.0 - each.base)
     return [memo[id(each)] for each in found]
 
 
@@ -108,8 +113,7 @@ def _walk(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
         return found
     if invariant(part):
         found = [Effective()] * len(found)
-    turned = not part.name.startswith("scale_by_") or part.name == "scale_by_madgrad"
-    sign = -1 if turned else 1  # a rule's direction points uphill, with its rate in it or not
+    sign = -1 if turned(part) else 1
     if isinstance(own, Rate):
         return _times(found, sign * own.now)
     if "learning_rate" in part.options:  # inside a rule of somebody's own
@@ -218,7 +222,13 @@ def _by_search(part: Part, at: _Walked, found: list[Effective]) -> list[Effectiv
 
 def _by_loss(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
     """A step of the loss over the gradient's square, of which the state keeps nothing."""
-    return _times(found, jnp.nan)
+    return _times(found, jnp.nan, base=False)
+
+
+def _at_times(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    """A transformation that acts at some steps only; at which, the state does not tell."""
+    (member,) = part.members.values()
+    return _times(_walk(member, at.inside(part), found), jnp.nan, base=False)
 
 
 def _to_target(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
@@ -249,6 +259,8 @@ _HANDLERS: dict[str, Callable[[Part, _Walked, list[Effective]], list[Effective]]
     "scale_by_backtracking_linesearch": _by_search,
     "scale_by_zoom_linesearch": _by_search,
     "scale_by_polyak": _by_loss,
+    "conditionally_mask": _at_times,
+    "conditionally_transform": _at_times,
     "scale_by_cocob": _to_target,
     "set_to_zero": _to_zero,
 }

@@ -3,13 +3,17 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import jax
+
 from adaptive_optax.core import effective
 from adaptive_optax.core.anatomy import Part, closed_over, parts
 
 KEEPERS = ("lookahead", "schedule_free", "averaged")  # their state follows the update they return
-SCALES = ("scale", "scale_by_schedule")
+SCALES = ("scale", "scale_by_schedule", "scale_by_cocob")
 CLIPS = ("clip", "clip_by_global_norm", "clip_by_block_rms", "adaptive_grad_clip")
+FROZEN = "set_to_zero"
 FACTORS = ("reduce_on_plateau",)
+OPAQUE = ("stateless", "stateless_with_tree_map")  # do what somebody's function does
 WATCHERS = ("snapshot", "monitor", "measure_with_ema", "identity")  # change nothing
 
 
@@ -30,13 +34,19 @@ def hazards(part: Part) -> list[Finding]:
     for each in parts(part):
         for lone in _LONE:
             found += list(lone(each))
-    if not any(map(has_rate, parts(part))):
+    if all(map(_has_none, parts(part))):
         text = (
             "there is no learning rate: the update is the direction uphill, not yet turned or "
             "scaled. Use ao.descend(rule, learning_rate), or optax.scale_by_learning_rate last."
         )
         found.append(Finding("no_learning_rate", part.name, text))
     return list(dict.fromkeys(found))
+
+
+def _has_none(part: Part) -> bool:
+    """Whether a part is known to apply no learning rate."""
+    known = part.library in ("optax", "adaptive_optax") and part.name not in OPAQUE
+    return known and not has_rate(part) and part.name != FROZEN
 
 
 def _pipelines(part: Part) -> Iterator[list[Part]]:
@@ -59,36 +69,51 @@ def _steps(part: Part) -> Iterator[Part]:
 
 
 def has_rate(step: Part) -> bool:
-    """Whether a step applies a learning rate, itself or inside."""
+    """Whether a step applies a learning rate, itself or inside; a rule that has one does not."""
     return any(
-        each.name in SCALES or each.options.get("learning_rate") is not None for each in parts(step)
+        each.name in SCALES
+        or (each.options.get("learning_rate") is not None and effective.turned(each))
+        for each in parts(step)
     )
 
 
 def invariant(step: Part) -> bool:
     """Whether the scale of what a step is given makes no difference to what it gives."""
-    return step.name not in FACTORS and any(
-        effective.invariant(each) for each in parts(step) if not each.members
-    )
+    if step.name in ("masked", *FACTORS):  # other leaves pass with their scale
+        return False
+    if step.name in ("partition", "split"):
+        return all(each.name == FROZEN or invariant(each) for each in step.members.values())
+    if step.members:
+        return any(map(invariant, step.members.values()))
+    return effective.invariant(step)
 
 
 def decays(step: Part) -> bool:
     """Whether a step decays the weights."""
     amounts = [each.options.get("weight_decay") for each in parts(step)]
-    return any(callable(amount) or (amount is not None and _positive(amount)) for amount in amounts)
-
-
-def _positive(amount: Any) -> bool:
-    try:
-        return float(amount) > 0
-    except Exception:  # traced: there is one, whatever it is
-        return True
+    return any(each is not None and _number(each) != 0 for each in amounts)  # or it is a schedule
 
 
 def _freezes(step: Part) -> bool:
-    return step.name == "set_to_zero" or (
-        step.name == "masked" and step.members["inner"].name == "set_to_zero"
-    )
+    return step.name == FROZEN or (step.name == "masked" and step.members["inner"].name == FROZEN)
+
+
+def _some_leaves(step: Part) -> bool:
+    """Whether a step acts on the leaves of a mask, or may do so."""
+    return step.name == "masked" or step.options.get("mask") is not None
+
+
+def _flips(step: Part) -> bool:
+    """Whether a step is there to go uphill, or for nothing: it turns the sign, and no more."""
+    return step.name == "scale" and _number(step.options["step_size"]) in (-1, 1)
+
+
+def _number(value: Any) -> float | None:
+    """A number, or an array that holds one, as a float; None for all else."""
+    try:
+        return float(value)
+    except Exception:  # traced, or no number
+        return None
 
 
 def _later(steps: list[Part], index: int, holds: Callable[[Part], bool]) -> Part | None:
@@ -97,8 +122,9 @@ def _later(steps: list[Part], index: int, holds: Callable[[Part], bool]) -> Part
 
 def _scale_before(steps: list[Part]) -> Iterator[Finding]:
     for i, step in enumerate(steps):
-        rule = _later(steps, i, invariant)
-        if step.name in SCALES and rule is not None:
+        rule = _later(steps, i, lambda each: invariant(each) and each.name != "scale_by_cocob")
+        clip = _later(steps, i, lambda each: each.name in CLIPS)
+        if step.name in SCALES and rule and not clip and not _flips(step):
             text = (
                 f"{step.name} before {rule.name} does nothing: {rule.name}'s step does not depend "
                 f"on the scale of the gradient. Put the scale after it."
@@ -120,7 +146,8 @@ def _plateau_before(steps: list[Part]) -> Iterator[Finding]:
 def _clip_after(steps: list[Part]) -> Iterator[Finding]:
     for i, step in enumerate(steps):
         clip = _later(steps, i, lambda each: each.name in CLIPS)
-        if has_rate(step) and clip is not None:
+        is_last = _turns(step) or any(map(invariant, steps[:i]))  # and does not undo a loss scale
+        if has_rate(step) and is_last and clip is not None:
             text = (
                 f"{clip.name} after the learning rate ({step.name}) clips the update, not the "
                 f"gradient: it seldom acts, and where it does it caps the step. Put it first."
@@ -165,12 +192,11 @@ def _keeper_not_last(steps: list[Part]) -> Iterator[Finding]:
 
 def _frozen_decay(steps: list[Part]) -> Iterator[Finding]:
     for i, step in enumerate(steps):
-        after = _later(steps, i, decays) or _later(steps, i, invariant)
+        after = _later(steps, i, lambda each: decays(each) and not _some_leaves(each))
         if _freezes(step) and after is not None:
-            still = "weight decay still moves them" if decays(after) else "momentum may move them"
             text = (
                 f"leaves frozen before {after.name} are still its parameters: their gradient is "
-                f"zero, but {still}. Freeze after the optimizer, or by "
+                f"zero, but weight decay still moves them. Freeze after the optimizer, or by "
                 f"optax.partition with set_to_zero, which also saves their state."
             )
             yield Finding("frozen_before_optimizer", f"{step.name}, {after.name}", text)
@@ -178,7 +204,7 @@ def _frozen_decay(steps: list[Part]) -> Iterator[Finding]:
 
 def _masked_raw(steps: list[Part]) -> Iterator[Finding]:
     for i, step in enumerate(steps):
-        if step.name != "masked" or not has_rate(step):
+        if step.name != "masked" or not has_rate(step) or _all_leaves(step.options.get("mask")):
             continue
         others = [each for j, each in enumerate(steps) if j != i]
         if any(_freezes(each) or (each.name == "masked" and has_rate(each)) for each in others):
@@ -193,14 +219,19 @@ def _masked_raw(steps: list[Part]) -> Iterator[Finding]:
         yield Finding("masked_passes_gradient", step.name, text)
 
 
+def _all_leaves(mask: Any) -> bool:
+    """Whether a mask is known to leave nothing out."""
+    return not callable(mask) and all(each is True for each in jax.tree.leaves(mask))
+
+
 def _turned_twice(steps: list[Part]) -> Iterator[Finding]:
     turning = [step for step in steps if _turns(step)]
-    if len(turning) == 2:
+    if len(turning) == 2 and not any(_flips(each) or each.name == "masked" for each in turning):
         first, second = turning
         text = (
             f"{first.name} turns the update downhill, and {second.name} turns it uphill again: an "
             f"optimizer takes gradients, not another's update. Chain rules (scale_by_...) and one "
-            f"learning rate; to go uphill on purpose this is right."
+            f"learning rate; to go uphill on purpose, put optax.scale(-1.0) last."
         )
         yield Finding("turned_twice", f"{first.name}, {second.name}", text)
 
@@ -211,10 +242,9 @@ def _turns(step: Part) -> bool:
         inner = [each for member in step.members.values() for each in _steps(member)]
         return len(step.members) == 1 and sum(map(_turns, inner)) == 1
     if step.library == "adaptive_optax":
-        return step.options.get("learning_rate") is not None
-    size = step.options.get("step_size")
-    if step.name == "scale" and isinstance(size, int | float):
-        return size < 0
+        return step.options.get("learning_rate") is not None and effective.turned(step)
+    if step.name == "scale":
+        return (_number(step.options["step_size"]) or 0.0) < 0
     return closed_over(step.options.get("step_size_fn")).get("m") == -1
 
 
@@ -228,15 +258,15 @@ def _plateau_in_multisteps(part: Part) -> Iterator[Finding]:
 
 
 def _clip_in_partition(part: Part) -> Iterator[Finding]:
-    if part.name in ("partition", "multi_transform"):
-        for member in part.members.values():
-            if any(each.name == "clip_by_global_norm" for each in parts(member)):
-                text = (
-                    "clip_by_global_norm inside optax.partition clips each group by its own norm. "
-                    "To clip by the norm of all, put it before the partition."
-                )
-                yield Finding("clip_in_partition", "partition, clip_by_global_norm", text)
-                return
+    moving = [each for each in part.members.values() if each.name != FROZEN]
+    if part.name == "partition" and len(moving) > 1:
+        clips = (each.name == "clip_by_global_norm" for own in moving for each in parts(own))
+        if any(clips):
+            text = (
+                "clip_by_global_norm inside optax.partition clips each group by its own norm. "
+                "To clip by the norm of all, put it before the partition."
+            )
+            yield Finding("clip_in_partition", "partition, clip_by_global_norm", text)
 
 
 def _mask_as_schedule(part: Part) -> Iterator[Finding]:

@@ -31,7 +31,8 @@ from adaptive_optax.core.rate import UNKNOWN, told
 from adaptive_optax.core.types import Transformation
 from adaptive_optax.monitoring.group_rates import Follower, float32, whole_rate
 from adaptive_optax.monitoring.groups import REST, Groups, group_of, named_patterns
-from adaptive_optax.monitoring.measures import NAMES, WHOLE, Leaf, Noise, measured, no_noise
+from adaptive_optax.monitoring.measures import NAMES, WHOLE, Noise, measured, no_noise
+from adaptive_optax.monitoring.readings import Leaf, readings
 
 ALL = "all"  # the one group where none are given
 
@@ -165,27 +166,25 @@ def monitored(
         updates, rates, kept = follower.follow(updates, rates, state.rates, members)
         count = optax.safe_increment(state.count)
         leaves = _leaves(grads, updates, params)
-        groups = {name: [x for x in leaves if x.place in own] for name, own in members.items()}
+        due = always or (count % every == 0) | (count == 1)
+        read = dict(zip(leaves, readings(list(leaves.values()), due), strict=True))
 
         def look():
+            groups = {name: [read[i] for i in read if i in own] for name, own in members.items()}
             found, noise = measured(groups, state.noise)
             return shown(found), noise
 
         def keep():
-            return {name: state.seen[name] for name in measures}, state.noise
+            return {x: state.seen[x] for x in state.seen if x.split("/")[0] in NAMES}, state.noise
 
-        measures = shown({name: dict.fromkeys(NAMES, 0.0) for name in (WHOLE, *names)})
-        due = (count % every == 0) | (count == 1)
-        if always:
-            seen, noise = look()
-        elif isinstance(due, jax.core.Tracer):
+        if isinstance(due, jax.core.Tracer):
             seen, noise = jax.lax.cond(due, look, keep)
         else:  # outside of jit a cond is compiled anew at each call
             seen, noise = look() if due else keep()
         seen = seen | rates_shown(rates) | {"loss": float32(extra_args.get("value", jnp.nan))}
         clipped = state.clipped
         if limit is not None:
-            length = optax.tree.norm([leaf.g for leaf in leaves])
+            length = optax.tree.norm([leaf.g for leaf in leaves.values()])
             clipped = clipped + (length > limit).astype(clipped.dtype)
         return updates, MonitoredState(count, clipped, seen, noise, kept, inner_state)
 
@@ -194,15 +193,15 @@ def monitored(
     return described(tx, "monitored", options=options, members={"inner": inner})
 
 
-def _leaves(grads: Any, updates: Any, params: Any) -> list[Leaf]:
-    """The trained leaves."""
+def _leaves(grads: Any, updates: Any, params: Any) -> dict[int, Leaf]:
+    """The trained leaves by their places."""
     found, treedef = flat(grads)
     rows = zip(found, matching(treedef, updates), matching(treedef, params), strict=True)
-    return [
-        Leaf(i, *jax.lax.stop_gradient((g, u, p if p is None or is_trained(p) else None)))
+    return {
+        i: Leaf(*jax.lax.stop_gradient((g, u, p if p is None or is_trained(p) else None)))
         for i, (g, u, p) in enumerate(rows)
         if is_trained(g) and is_trained(u)
-    ]
+    }
 
 
 _PASSING = (  # what hands the gradient on as it is
