@@ -29,6 +29,10 @@ CONTRACT_EXAMPLES = """examples:
 
 The exit code is 0 where all is kept, 1 where a property failed and 2 for misuse.
 """
+OTHER_EXAMPLES = """  adaptive-optax range-test --optimizers adam,lion
+  adaptive-optax explain my_module:my_optimizer
+  adaptive-optax report runs
+"""
 OTHERS = {  # module with add_arguments, run and EXAMPLES; packages needed; help
     "range-test": (
         "adaptive_optax.comparison.range_command",
@@ -81,7 +85,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "adaptive-optax",
         description="Adaptive-learning-rate optimizers for JAX.",
-        epilog=f"{EXAMPLES}\n{CONTRACT_EXAMPLES.partition(chr(10))[2]}",
+        epilog="\n".join((EXAMPLES, CONTRACT_EXAMPLES.partition("\n")[2], OTHER_EXAMPLES)),
         formatter_class=formatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

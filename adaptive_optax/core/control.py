@@ -109,8 +109,18 @@ def set_learning_rate(state: Any, value: Any) -> Any:
             )
         if rate is not None:
             _check_value(rate)
-    new = _replaced(state, wanted)
-    return jax.tree.map(_told, new, state, is_leaf=lambda x: hasattr(x, "told_rates"))
+    return tell_rates(_replaced(state, wanted), state)
+
+
+def tell_rates(state: Any, before: Any) -> Any:
+    """The state, with what was set in it since `before` in what it reports of the last update."""
+
+    def tells(node):
+        return hasattr(node, "told_rates")
+
+    return jax.tree.map(
+        lambda new, old: new.told_rates(old) if tells(new) else new, state, before, is_leaf=tells
+    )
 
 
 def _check_value(rate: Any) -> None:
@@ -209,11 +219,6 @@ def _nodes(state: Any, stop: Any) -> list[tuple[str, Any]]:
         if inner:
             found += [("/".join(x for x in (_name(path), name) if x), each) for name, each in inner]
     return found
-
-
-def _told(node: Any, before: Any) -> Any:
-    """The node, with what is set in it in what it reports of the last update."""
-    return node.told_rates(before) if hasattr(node, "told_rates") else node
 
 
 def _reports(node: Any) -> bool:

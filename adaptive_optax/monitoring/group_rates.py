@@ -73,19 +73,34 @@ class Follower:
         leaves, treedef = jax.tree.flatten(updates, is_leaf=lambda x: x is None)
         followed, keeping = {}, {}
         for name, rate in rates.items():
-            before = kept[name] if self.grouped else kept
-            base, held = _size(float32(rate.base)), before.held
-            now = jnp.where(held, before.now, base)
-            known = jnp.isfinite(base) & (base > 0)
-            by = jnp.where(known, now / jnp.where(known, base, 1.0), 1.0)
+            now, by = _set(rate, kept[name] if self.grouped else kept)
             followed[name] = rate._replace(now=float32(rate.now) * by)
-            keeping[name] = Rate(now, held)
+            keeping[name] = now
             for i in members[name]:
-                leaves[i] = _times(leaves[i], by, held)
+                leaves[i] = _times(leaves[i], by, now.held)
         return jax.tree.unflatten(treedef, leaves), followed, self._state(keeping)
+
+    def factors(self, rates: Any, kept: Any, members: Members) -> Any:
+        """What each leaf's update is multiplied by, for those who look at it from outside."""
+        if not self.sets:
+            return 1.0
+        found: dict[int, jax.Array] = {}
+        for name, rate in rates.items():
+            by = _set(rate, kept[name] if self.grouped else kept)[1]
+            found |= dict.fromkeys(members[name], by)
+        return [found[place] for place in sorted(found)]
 
     def _state(self, kept: dict[str, Rate]) -> Any:
         return kept if self.grouped else next(iter(kept.values()))
+
+
+def _set(rate: GroupRate, kept: Rate) -> tuple[Rate, jax.Array]:
+    """The rate that an update goes by, and what it is multiplied by for that."""
+    base = _size(float32(rate.base))
+    now = jnp.where(kept.held, kept.now, base)
+    known = jnp.isfinite(base) & (base > 0)
+    by = jnp.where(known, now / jnp.where(known, base, 1.0), 1.0)
+    return Rate(now, kept.held), jnp.where(kept.held, by, 1.0)
 
 
 def whole_rate(rates: Mapping[str, GroupRate]) -> Any:
@@ -127,7 +142,7 @@ def _times(u: Any, by: jax.Array, held: jax.Array) -> Any:
 
 def _keeps_all(part: Part) -> bool:
     """Whether the state has every learning rate in it that there is."""
-    if part.name.startswith("inject_"):
+    if part.name in ("inject_hyperparams", "monitored"):
         return True
     if part.members:
         return all(_keeps_all(member) for member in part.members.values())

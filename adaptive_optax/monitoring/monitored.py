@@ -25,7 +25,7 @@ import optax
 
 from adaptive_optax.core.anatomy import Part, anatomy, described
 from adaptive_optax.core.checks import check_steps, check_transformation
-from adaptive_optax.core.control import learning_rate_of
+from adaptive_optax.core.control import learning_rate_of, tell_rates
 from adaptive_optax.core.leaves import flat, is_trained, matching
 from adaptive_optax.core.rate import UNKNOWN, told
 from adaptive_optax.core.types import Transformation
@@ -57,12 +57,13 @@ class MonitoredState(NamedTuple):
 
     def told_rates(self, before: "MonitoredState") -> "MonitoredState":
         """The same, telling of the rates that were set in it since it was `before`."""
+        inner = tell_rates(self.inner_state, before.inner_state)
         if isinstance(self.rates, dict):
             pairs = {name: (before.rates[name].now, rate.now) for name, rate in self.rates.items()}
         elif self.rates is not None:
             pairs = {"": (before.rates.now, self.rates.now)}
         else:
-            pairs = {"": (_one(before.inner_state), _one(self.inner_state))}
+            pairs = {"": (_one(before.inner_state), _one(inner))}
         seen = dict(self.seen)
         for group, (old, new) in pairs.items():
             name = f"learning_rate/{group}" if group else "learning_rate"
@@ -70,7 +71,7 @@ class MonitoredState(NamedTuple):
                 was, old, new = seen[name], float32(old), float32(new)
                 moved = jnp.where(old > 0, was * (new / jnp.where(old > 0, old, 1.0)), new)
                 seen[name] = jnp.where((old == new) | (old == UNKNOWN), was, moved)
-        return self._replace(seen=seen)
+        return self._replace(seen=seen, inner_state=inner)
 
 
 def _one(state: Any) -> Any:
@@ -188,9 +189,18 @@ def monitored(
             clipped = clipped + (length > limit).astype(clipped.dtype)
         return updates, MonitoredState(count, clipped, seen, noise, kept, inner_state)
 
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    options = {"every": every, "groups": patterns or None}
-    return described(tx, "monitored", options=options, members={"inner": inner})
+    def factor(before, after, params):
+        members = members_of(params)
+        rates = follower.rates(before.inner_state, after.inner_state, params, members)
+        return follower.factors(rates, after.rates, members)
+
+    return described(
+        optax.GradientTransformationExtraArgs(init, update),
+        "monitored",
+        options={"every": every, "groups": patterns or None},
+        members={"inner": inner},
+        factor=factor,
+    )
 
 
 def _leaves(grads: Any, updates: Any, params: Any) -> dict[int, Leaf]:
