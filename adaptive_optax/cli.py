@@ -85,7 +85,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "adaptive-optax",
         description="Adaptive-learning-rate optimizers for JAX.",
-        epilog="\n".join((EXAMPLES, CONTRACT_EXAMPLES.partition("\n")[2], OTHER_EXAMPLES)),
+        epilog="\n".join((EXAMPLES, OTHER_EXAMPLES, CONTRACT_EXAMPLES.partition("\n")[2])),
         formatter_class=formatter,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

@@ -8,10 +8,11 @@
 
 Counts and cooldown are those of torch's ReduceLROnPlateau. A rate that rises as well is the "bold
 driver" (Vogl, Mangis, Rigler, Zink & Alkon, 1988; Battiti, 1989): factor=0.5, patience=0,
-increase=1.05, rtol=0. Nine scalars of state, float32 and int32 whatever the parameters are. When to
-use it: where the length of the run is not known, with the loss of a validation set, or of training
-averaged over `accumulation_size` updates. Put it AFTER the optimizer: before Adam, whose steps do
-not depend on the gradient's scale, it would have next to no effect.
+increase=1.05, rtol=0, max_scale=10. Nine scalars of state, float32 and int32 whatever the
+parameters are. When to use it: where the length of the run is not known, with the loss of a
+validation set, or of training averaged over `accumulation_size` updates. Put it AFTER the
+optimizer: before Adam, whose steps do not depend on the gradient's scale, it would have next to no
+effect.
 Departures: torch's relative margin has the wrong sign for negative values, where a constant loss
 improves for ever; ours is right there. torch counts nan as bad; see `on_nan`. The bold driver
 compares with the best value, not the last one, and takes no step back.
@@ -105,6 +106,17 @@ def reduce_on_plateau(
     ...     steps.append(float(updates))
     >>> steps
     [1.0, 1.0, 1.0, 0.5, 0.5]
+
+    The bold driver needs a max_scale above 1: with 1, increase never takes it above the rate that
+    the optimizer was built with.
+
+    >>> bold = reduce_on_plateau(0.5, 0, rtol=0.0, increase=1.05, max_scale=10.0)
+    >>> state, scales = bold.init(params), []
+    >>> for loss in (3.0, 2.0, 1.0, 1.5):
+    ...     _, state = bold.update(params, state, value=loss)
+    ...     scales.append(round(float(state.scale), 3))
+    >>> scales
+    [1.0, 1.05, 1.102, 0.551]
     """
     check_positive("reduce_on_plateau", factor=factor)
     check_range("reduce_on_plateau", "lie in (0, 1)", lambda x: x < 1, factor=factor)

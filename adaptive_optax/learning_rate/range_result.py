@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 BLUE, GREEN, RED = "#0072B2", "#009E73", "#D55E00"  # Okabe and Ito's, for the colour-blind
+HARDLY = 0.1  # of the best descent: less is hardly any
 PLAIN = (
     *("method", "suggestion", "low", "high", "best", "diverges_at", "bracket"),
     *("first_loss", "limit", "steps", "learning_rates", "losses", "smoothed"),
@@ -63,6 +64,17 @@ class RangeResult:
         return float(np.min(self.smoothed))
 
     @property
+    def idle_from(self) -> float:
+        """The rate from which on the loss hardly falls; inf where it falls at the largest.
+
+        That is, by less than a tenth of what it falls by at the best rate.
+        """
+        least = HARDLY * (self.first_loss - self.lowest_loss)
+        falls = np.flatnonzero(self.first_loss - self.smoothed > max(least, 0.0))
+        after = falls[-1] + 1 if len(falls) else 0
+        return float(self.learning_rates[after]) if after < len(self.smoothed) else math.inf
+
+    @property
     def advice(self) -> str:
         """What to do where the test could not tell; else empty."""
         if self.first_loss - self.lowest_loss <= 0.01 * (self.limit - self.first_loss):
@@ -81,14 +93,11 @@ class RangeResult:
         what = f"{len(self.learning_rates)} rates of {self.steps} steps"
         if self.method == "sweep":
             what = f"one run of {self.steps} steps"
-        edge = f"{self.diverges_at:.3g}"
-        if math.isinf(self.diverges_at):
-            edge = f"nowhere up to {self.learning_rates[-1]:.3g}"
         lines = {
             "suggestion": f"{self.suggestion:.3g}",
             "range": f"{self.low:.3g} to {self.high:.3g}",
             "best here": f"{self.best:.3g}",
-            "diverges at": edge,
+            **self._edge(),
             "loss": f"{self.first_loss:.4g} at the start, {self.lowest_loss:.4g} at the best",
         }
         if self.advice:
@@ -96,8 +105,26 @@ class RangeResult:
         rows = [f"  {name:12} {words}" for name, words in lines.items()]
         return "\n".join([f"RangeResult, {self.method}: {what}", *rows])
 
+    def _edge(self) -> dict[str, str]:
+        """Where training ends to work, which need not be an explosion: a line's name and words."""
+        if math.isfinite(self.diverges_at):
+            return {"diverges at": f"{self.diverges_at:.3g}"}
+        sweep = self.method == "sweep"
+        words = "the run did not blow up" if sweep else "no run blew up"
+        if not sweep and not np.all(self.losses <= self.limit):  # at some rate below the best
+            words = "no run above the best did"
+        words += f", to {self.learning_rates[-1]:.3g}"
+        if math.isfinite(self.idle_from):
+            so = "is hardly below its start" if sweep else "hardly falls"
+            words += f"; from {self.idle_from:.3g} on the loss {so}"
+        elif self.high < self.learning_rates[-1]:
+            words += f"; above {self.high:.3g} the loss {'is higher' if sweep else 'falls less'}"
+        return {"divergence": words}
+
     def plot(self, ax: Any = None) -> Any:
         """Draws loss against learning rate, the suggestion and where training diverges.
+
+        Where nothing diverged, the rate is marked from which on the loss hardly falls, if any.
 
         Args:
           ax: matplotlib axes; None makes a figure of its own, `result.plot().figure`.
@@ -127,9 +154,12 @@ class RangeResult:
         room = max(float(max(top, self.first_loss) - bottom), 1e-12)
         ax.set_ylim(bottom - 0.06 * room, bottom + 1.3 * room)
         _mark(ax, self.suggestion, f"take {self.suggestion:.2g}", GREEN)
-        if math.isfinite(self.diverges_at):
-            ax.axvline(self.diverges_at, color=RED, linewidth=1.2, linestyle="--", zorder=1)
-            _mark(ax, self.diverges_at, f"diverges at {self.diverges_at:.2g}", RED)
+        end, words = self.diverges_at, "diverges at"
+        if math.isinf(end):
+            end, words = self.idle_from, "hardly falls from"
+        if math.isfinite(end):
+            ax.axvline(end, color=RED, linewidth=1.2, linestyle="--", zorder=1)
+            _mark(ax, end, f"{words} {end:.2g}", RED)
         ax.axhline(self.first_loss, color="0.75", linewidth=0.8, linestyle=":", zorder=1)
         ax.set_xlabel("learning rate")
         last = "mean loss of the last fifth" if self.method == "grid" else "loss of one run"

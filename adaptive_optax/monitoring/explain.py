@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import Part, anatomy, closed_over
+from adaptive_optax.core.anatomy import Part, anatomy, closed_over, parts
 from adaptive_optax.core.checks import check_transformation
 from adaptive_optax.core.effective import effective
 from adaptive_optax.core.leaves import flat
@@ -81,14 +82,20 @@ def explain(tx: optax.GradientTransformation, params: Any = None) -> Explanation
     return text
 
 
-def _tree(part: Part, label: str = "") -> list[str]:
-    """A line a part, the inner ones indented."""
-    lines = [f"{label}{_call(part)}"]
+def _tree(part: Part, label: str = "", width: int = WIDTH) -> list[str]:
+    """A line a part, or more where it is longer than the width, the inner ones indented."""
+    lines = textwrap.wrap(
+        f"{label}{_call(part)}",
+        max(width, 32),  # however deep
+        subsequent_indent="│   " if part.members else "    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     members = list(part.members.items())
     for i, (name, member) in enumerate(members):
         last = i == len(members) - 1
         shown = "" if part.name == "chain" or len(members) == 1 else f"{name}: "
-        first, *rest = _tree(member, shown)
+        first, *rest = _tree(member, shown, width - 3)
         lines.append(f"{'└─ ' if last else '├─ '}{first}")
         lines += [f"{'   ' if last else '│  '}{line}" for line in rest]
     return lines
@@ -123,15 +130,24 @@ def _shown(value: Any) -> str:
 
 def _rates(part: Part, tx: optax.GradientTransformation, params: Any) -> list[str]:
     """The learning rate of the first update: one line, or one for each leaf where they differ."""
-    state = jax.tree.map(jax.numpy.asarray, tx.init(params))
+    state = jax.tree.map(jnp.asarray, tx.init(params))
     found = [each.rate for each in effective(part, state, state, params)]
     pairs = jax.tree_util.tree_flatten_with_path(params, is_leaf=lambda x: x is None)[0]
     paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in pairs]
     words = ["not known" if rate is None else f"{float(rate):g}" for rate in found]
+    warms_up = "0" in words and any(map(_starts_at_zero, parts(part)))
     if len(set(words)) == 1:
-        return [f"first learning rate {words[0]}"]
+        return [f"first learning rate {words[0]}{' (a schedule starts there)' * warms_up}"]
     assert len(words) == len(flat(params)[0])
-    return ["first learning rates", *(f"  {p}: {w}" for p, w in zip(paths, words, strict=True))]
+    title = f"first learning rates{' (a schedule starts at 0)' * warms_up}"
+    return [title, *(f"  {p}: {w}" for p, w in zip(paths, words, strict=True))]
+
+
+def _starts_at_zero(part: Part) -> bool:
+    """Whether a part has a schedule of the learning rate whose first value is 0."""
+    found = (part.options.get(name) for name in ("learning_rate", "step_size", "step_size_fn"))
+    schedules = (each for each in found if callable(each) and not hasattr(each, "init"))
+    return any(float(each(jnp.zeros((), jnp.int32))) == 0 for each in schedules)
 
 
 def _number(findings: list[Finding]) -> str:

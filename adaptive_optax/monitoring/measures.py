@@ -36,7 +36,7 @@ class Noise(NamedTuple):
 
 def no_noise(leaves: list[Any]) -> Noise:
     """The averages before the first measure, for the trained leaves of a group."""
-    size = sum(sample_size(leaf) for leaf in leaves)
+    size = max(1, sum(sample_size(leaf) for leaf in leaves))  # orbax saves no empty array
     zero = jnp.zeros((), jnp.float32)
     return Noise(jnp.zeros(size, jnp.float32), zero, jnp.zeros((), jnp.int32))
 
@@ -52,9 +52,10 @@ def measured(
       noise: the averages before.
     """
     noise = {name: _averaged(noise[name], own) for name, own in groups.items()}
-    found = {name: _measures(own, _share([noise[name]])) for name, own in groups.items()}
+    known = {name: [noise[name]] if own else [] for name, own in groups.items()}
+    found = {name: _measures(own, _share(known[name])) for name, own in groups.items()}
     everything = [reading for own in groups.values() for reading in own]
-    found[WHOLE] = _measures(everything, _share(list(noise.values())))
+    found[WHOLE] = _measures(everything, _share([each for own in known.values() for each in own]))
     return found, noise
 
 
@@ -64,6 +65,7 @@ def _measures(readings: list[Reading], share: jax.Array) -> dict[str, Any]:
     gradient, update, parameter = (_norm(column) for column in columns[:3])
     parts = columns[3] * over(columns[0], gradient) * over(columns[1], update)
     ratio = jnp.where(parameter > 0, over(update, parameter), UNKNOWN)
+    share = jnp.where(jnp.isfinite(gradient), share, UNKNOWN)
     found = (gradient, update, parameter, ratio, jnp.sum(parts), share)
     return dict(zip(NAMES, found, strict=True))
 
@@ -72,8 +74,8 @@ def _norm(norms: jax.Array) -> jax.Array:
     """The norm of what has these norms; inf or nan where one of them is."""
     largest = jnp.max(norms)
     known = (largest > 0) & (largest < jnp.inf)
-    parts = norms / jnp.where(known, largest, 1.0)
-    return jnp.where(known, largest * jnp.sqrt(jnp.sum(jnp.square(parts))), largest)
+    by = jnp.where(known, jnp.minimum(largest, 2.0**125), 1.0)  # its inverse is no subnormal
+    return jnp.where(known, by * jnp.sqrt(jnp.sum(jnp.square(norms / by))), largest)
 
 
 def _averaged(noise: Noise, readings: list[Reading]) -> Noise:
@@ -98,13 +100,12 @@ def _share(noise: list[Noise]) -> jax.Array:
     of_all, variance = (jnp.zeros((), jnp.float32) for _ in range(2))
     known = jnp.ones((), bool)
     for each in noise:
-        if each.sample.size:
-            times = jnp.maximum(each.times, 2).astype(jnp.float32)
-            weight = -jnp.expm1(times * math.log(DECAY))
-            c = (1 - DECAY) / (1 + DECAY) * (2 - weight) / weight
-            own = each.power / weight
-            variance += (own - jnp.sum(jnp.square(each.sample / weight))) / (1 - c)
-            of_all += own
-            known &= each.times > 1
+        times = jnp.maximum(each.times, 2).astype(jnp.float32)
+        weight = -jnp.expm1(times * math.log(DECAY))
+        c = (1 - DECAY) / (1 + DECAY) * (2 - weight) / weight
+        own = each.power / weight
+        variance += (own - jnp.sum(jnp.square(each.sample / weight))) / (1 - c)
+        of_all += own
+        known &= each.times > 1
     share = jnp.clip(variance / jnp.where(of_all > 0, of_all, 1.0), 0.0, 1.0)
     return jnp.where(known & (of_all > 0), share, UNKNOWN)

@@ -52,8 +52,9 @@ def readings(leaves: list[Leaf], due: Any) -> list[Reading]:
 
 
 def over(x: jax.Array, y: jax.Array) -> jax.Array:
-    """X over y; 0 where y is 0."""
-    return jnp.where(y == 0, 0.0, x / jnp.where(y == 0, 1.0, y))
+    """X over y; 0 where y is 0. The inverse of the largest numbers is subnormal, taken for 0."""
+    by = jnp.where(y > 2.0**125, 0.125, 1.0)
+    return jnp.where(y == 0, 0.0, (x * by) / jnp.where(y == 0, 1.0, y * by))
 
 
 def _those(leaves: list[Leaf], places: list[int], due: jax.Array) -> dict[int, Reading]:
@@ -81,10 +82,10 @@ def _read(leaf: Leaf) -> Reading:
     def carefully():
         largest = [_largest(x) for x in arrays]
         *sizes, cosine = _finished(*_sums(arrays, largest))
-        scales = zip(sizes, largest, strict=True)
-        return (*(jnp.where(m < jnp.inf, size * m, m) for size, m in scales), cosine)
+        return (*(size * m for size, m in zip(sizes, largest, strict=True)), cosine)
 
-    return Reading(*jax.lax.cond(fine, plainly, carefully), sample_of(leaf.g))
+    gradient, update, parameter, cosine = jax.lax.cond(fine, plainly, carefully)
+    return Reading(gradient, update, parameter, cosine, sample_of(leaf.g))
 
 
 def _finished(squares: list[jax.Array], product: jax.Array) -> tuple[jax.Array, ...]:
@@ -122,7 +123,7 @@ def _in_range(total: jax.Array) -> jax.Array:
 
 
 def _largest(x: jax.Array | None) -> jax.Array:
-    """The largest modulus, float32; 0 of nothing."""
+    """The largest modulus, float32, as far as its inverse is no subnormal; 0 of nothing."""
     if x is None:
         return jnp.zeros((), jnp.float32)
-    return jnp.max(jnp.abs(x), initial=0.0).astype(jnp.float32)
+    return jnp.minimum(jnp.max(jnp.abs(x), initial=0.0), 2.0**125).astype(jnp.float32)

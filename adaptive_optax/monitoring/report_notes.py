@@ -9,6 +9,7 @@ from adaptive_optax.monitoring.report_runs import Run, total
 
 DERIVED = ("update_ratio", "cosine", "gradient_noise")  # not finite where a norm is 0, rightly
 LARGE_RATIO = 1e-1  # of update to parameters; about 1e-3 is usual
+HARDLY, ROWS = 0.01, 50  # a loss that falls by no more, as a share, in as many rows
 
 
 def notes(run: Run) -> list[str]:
@@ -51,6 +52,25 @@ def _of_loss(loss: Series) -> Iterator[str]:
     values = loss.values[np.isfinite(loss.values)]
     if len(values) >= 2 and values[-1] > values[0]:
         yield f"loss ends at {values[-1]:.4g}, above its start, {values[0]:.4g}"
+    elif len(values) >= ROWS:
+        start, lowest = _fall(values)
+        if start - lowest <= HARDLY * abs(start):
+            yield f"the loss has hardly fallen: {start:.4g} to {lowest:.4g}"
+
+
+def _fall(values: np.ndarray) -> tuple[float, float]:
+    """Where the values fell from, and the lowest that they fell to, of many rows.
+
+    Losses differ from batch to batch, so the lowest is the least mean of a tenth. The start is the
+    largest mean of any number of first rows: the first alone may be low by chance.
+
+    >>> _fall(np.array([3.0, *[1.0, 2.0] * 20]))
+    (3.0, 1.5)
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        first_means = np.cumsum(values) / np.arange(1, len(values) + 1)
+        lowest = min(float(part.mean()) for part in np.array_split(values, 10))
+    return float(first_means.max()), lowest
 
 
 def _zero_from(series: Series) -> int | None:
