@@ -6,9 +6,10 @@ every public name is here.
 
 import catalogue_field
 import catalogue_subject
+import pytest
 from case import by_id, over
 
-__all__ = ["CASES", "ELSEWHERE", "MAIN", "OPTIMIZERS", "WRAPPED", "by_id"]
+__all__ = ["CASES", "ELSEWHERE", "FIRST", "MAIN", "OPTIMIZERS", "WRAPPED", "by_id"]
 
 OPTIMIZERS = [*catalogue_subject.OPTIMIZERS, *catalogue_field.OPTIMIZERS]
 
@@ -64,6 +65,9 @@ CASES = [*OPTIMIZERS, *WRAPPED]
 MAIN = [
     row for row in CASES if row.rule
 ]  # one row a name, for what takes long and no option changes
+FIRST = [
+    row if row in MAIN else pytest.param(row, marks=pytest.mark.slow) for row in CASES
+]  # all rows, the variants among the slow tests
 
 # Public names that are no optimizers of their own; their tests stand where named.
 ELSEWHERE = {

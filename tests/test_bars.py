@@ -154,7 +154,7 @@ def state_type(tx):
 
 def tree_map_params(tx):
     """Doubles what is shaped like the parameters, and that alone."""
-    params, state = run(tx, params_of())
+    state = run(tx, params_of())[1]
     doubled = optax.tree_map_params(tx, lambda x: x * 2, state)
     assert form(doubled) == form(state)
     slots = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (3, 2)]

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from catalogue import CASES, by_id
+from catalogue import CASES, FIRST, by_id
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -58,7 +58,7 @@ def whole_slots(row) -> int:
     [(AxisType.Auto, jnp.bfloat16), (AxisType.Explicit, jnp.float32)],
     ids=["auto", "explicit"],
 )
-@pytest.mark.parametrize("row", CASES, ids=by_id)
+@pytest.mark.parametrize("row", FIRST, ids=by_id)
 def test_slots_are_sharded_like_their_parameters(row, kind, dtype):
     mesh, tx = mesh_of(kind), row.make()
     with jax.set_mesh(mesh):
@@ -74,7 +74,7 @@ def test_slots_are_sharded_like_their_parameters(row, kind, dtype):
             assert jax.tree.map(jax.typeof, updates) == jax.tree.map(jax.typeof, params)
 
 
-@pytest.mark.parametrize("row", CASES, ids=by_id)
+@pytest.mark.parametrize("row", FIRST, ids=by_id)
 def test_params_and_state_made_in_one_jit(row):
     mesh, tx = mesh_of(AxisType.Auto), row.make()
     shardings = {name: NamedSharding(mesh, spec) for name, spec in SPECS.items()}
@@ -89,7 +89,7 @@ def test_params_and_state_made_in_one_jit(row):
     assert_follows(state, params)
 
 
-@pytest.mark.parametrize("row", CASES, ids=by_id)
+@pytest.mark.parametrize("row", FIRST, ids=by_id)
 def test_sharded_updates_equal_one_device_and_need_no_collectives_elementwise(row):
     mesh, tx = mesh_of(AxisType.Auto), row.make()
     if row.names[0] == "soap":  # a direction without gradients would be rounding over rounding
