@@ -78,7 +78,7 @@ ELSEWHERE = {
     "learning_rate_of": "test_learning_rate_control.py",
     "set_learning_rate": "test_learning_rate_control.py",
     "lr_range_test": "test_range_test.py",
-    "suggested_range": "test_warm_start_errors.py",
+    "suggested_range": "test_suggested_range.py",
     "reduce_on_plateau": "test_plateau.py",
     "multi_steps": "test_multi_steps.py",
     "hypergradient": "test_hypergradient.py",

@@ -228,7 +228,8 @@ def test_nowhere_diverging_is_inf_and_advice_is_given():
     assert found.diverges_at == math.inf
     assert found.bracket == (0.1, math.inf)
     assert found.high == 0.1
-    assert "nowhere up to 0.1" in repr(found)
+    assert found.idle_from == math.inf
+    assert "  divergence   no run blew up, to 0.1\n" in repr(found)
     assert "give a larger highest than 0.1" in found.advice
 
 

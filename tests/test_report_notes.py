@@ -73,6 +73,34 @@ def test_notes(metrics, expected):
     assert notes(run(**metrics)) == expected
 
 
+DRAW = np.random.default_rng(0)
+T = np.arange(60)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (np.linspace(2.31, 2.30, 50), "2.31 to 2.3"),
+        (np.linspace(2.31, 2.30, 49), None),  # too short to tell
+        (np.full(50, -1.0), "-1 to -1"),
+        (np.linspace(-1.0, -1.005, 50), "-1 to -1.005"),
+        (np.linspace(-1.0, -2.0, 50), None),
+        (np.linspace(0.001, -3.0, 50), None),
+        (np.linspace(2.31, 2.2, 50), None),
+        (np.full(60, 1e308), None),  # no sum of these is known
+        ([2.31, *np.full(100, 0.1)], None),  # at once
+        ([0.09, 2.31, 2.0, *np.full(100, 0.09)], None),  # low by chance at first
+        (np.where(abs(T - 30) < 6, 1.0, 2.31), None),  # and lost again
+        ([2.31, *2.3 + 0.02 * DRAW.standard_normal(200), 2.30], "2.31 to 2.29"),  # of batches
+        ([2.31, *2.3 * 0.99**T + 0.1 * DRAW.standard_normal(60)], None),
+    ],
+)
+def test_a_loss_that_has_hardly_fallen(loss, expected):
+    told = [] if expected is None else [f"the loss has hardly fallen: {expected}"]
+    found = notes(run(loss=loss))
+    assert [text[: len(told[0])] if told else text for text in found] == told
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [([0, 2, 7], 7), ([1, 1, 1], 1), ([0, 1, 0, 1, 1], 3), ([3, 0, 2], 2), ([3, NAN], 3)],

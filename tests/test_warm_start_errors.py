@@ -1,4 +1,4 @@
-"""What `warm_start` refuses, and the range of rates to try."""
+"""What `warm_start` refuses."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,6 @@ import optax
 import pytest
 
 import adaptive_optax as ao
-from adaptive_optax.learning_rate.suggested_range import suggested_range
 from adaptive_optax.learning_rate.warm_start import warm_start
 
 SMALL = {"body": {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}}
@@ -77,19 +76,3 @@ PLAIN = after(optax.adam(1.0), SMALL)
 def test_errors(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
-
-
-def test_suggested_range():
-    half = 10**0.5
-    assert suggested_range(1e-3) == pytest.approx((1e-4 / half, 1e-3 * half))
-    assert suggested_range(jnp.float32(0.1)) == pytest.approx((0.01 / half, 0.1 * half))
-    records = ({"learning_rate": rate, "loss": 1.0} for rate in (1e-4, 6e-3, 1e-5))
-    assert suggested_range(records) == pytest.approx((6e-4 / half, 6e-3 * half))
-    # What papers chose, but for RoBERTa's lowest.
-    for peak, chosen in ((1e-4, (5e-5, 3e-5, 2e-5)), (2e-4, (1e-4,)), (6e-4, (2e-5, 3e-5))):
-        low, high = suggested_range(peak)
-        assert all(low < rate < high for rate in chosen)
-    with pytest.raises(ValueError, match=r"^suggested_range.* no record has a 'learning_rate'"):
-        suggested_range([{"loss": 1.0}])
-    with pytest.raises(ValueError, match=r"^suggested_range\(pretraining=0.0\): pretraining must"):
-        suggested_range(0.0)

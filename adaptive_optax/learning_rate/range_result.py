@@ -116,7 +116,8 @@ class RangeResult:
         words += f", to {self.learning_rates[-1]:.3g}"
         if math.isfinite(self.idle_from):
             so = "is hardly below its start" if sweep else "hardly falls"
-            words += f"; from {self.idle_from:.3g} on the loss {so}"
+            last = self.idle_from == self.learning_rates[-1]
+            words += f"; {'there' if last else f'from {self.idle_from:.3g} on'} the loss {so}"
         elif self.high < self.learning_rates[-1]:
             words += f"; above {self.high:.3g} the loss {'is higher' if sweep else 'falls less'}"
         return {"divergence": words}
@@ -156,7 +157,8 @@ class RangeResult:
         _mark(ax, self.suggestion, f"take {self.suggestion:.2g}", GREEN)
         end, words = self.diverges_at, "diverges at"
         if math.isinf(end):
-            end, words = self.idle_from, "hardly falls from"
+            end = self.idle_from
+            words = "hardly falls from" if self.method == "grid" else "hardly lower from"
         if math.isfinite(end):
             ax.axvline(end, color=RED, linewidth=1.2, linestyle="--", zorder=1)
             _mark(ax, end, f"{words} {end:.2g}", RED)
