@@ -121,7 +121,7 @@ def test_validation_chooses_and_runs_are_kept():
         assert len(row.rates_applied) == found.config["steps"] == 20
         assert row.milliseconds_per_step > 0
         assert row.compile_seconds > 0
-    assert found["sgd"].state_bytes == 0
+    assert found["sgd"].state_bytes == 5  # the learning rate, and whether it is set
     assert found["lookahead(adam)"].state_bytes == 3 * 12 + 8  # and two counts
 
 

@@ -1,5 +1,6 @@
 """`explain`: what a transformation is made of, in words, and what in it does not work."""
 
+import math
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -134,7 +135,8 @@ def _rates(part: Part, tx: optax.GradientTransformation, params: Any) -> list[st
     found = [each.rate for each in effective(part, state, state, params)]
     pairs = jax.tree_util.tree_flatten_with_path(params, is_leaf=lambda x: x is None)[0]
     paths = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in pairs]
-    words = ["not known" if rate is None else f"{float(rate):g}" for rate in found]
+    known = (math.nan if rate is None else float(rate) for rate in found)
+    words = ["not known" if math.isnan(rate) else f"{rate:g}" for rate in known]
     warms_up = "0" in words and any(map(_starts_at_zero, parts(part)))
     if len(set(words)) == 1:
         return [f"first learning rate {words[0]}{' (a schedule starts there)' * warms_up}"]
