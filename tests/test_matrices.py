@@ -216,3 +216,12 @@ def test_batched_runs_compute_their_bases_only_when_due():
     state = jax.vmap(tx.init)(params)
     program = jax.jit(jax.vmap(tx.update)).lower(params, state, params).as_text()
     assert program.count("stablehlo.case") == 2  # one a side; a batched one would be a select
+
+
+@pytest.mark.parametrize("scale", ["spectral", "rms", "none"])
+def test_muon_leaves_a_matrix_without_rows_alone(scale):
+    params = {"empty": jnp.zeros((0, 3)), "matrix": jnp.ones((2, 3))}
+    tx = ao.muon(0.1, scale=scale)
+    updates, _ = tx.update(params, tx.init(params), params)
+    assert updates["empty"].shape == (0, 3)
+    assert bool(jnp.all(updates["matrix"] < 0))

@@ -39,7 +39,7 @@ from adaptive_optax.optimizers.adam import scale_by_adam
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # a, b, c
 SCALES: dict[str, Callable[[int, int], float]] = {
-    "spectral": lambda rows, columns: max(1.0, columns / rows) ** 0.5,
+    "spectral": lambda rows, columns: max(1.0, columns / max(rows, 1)) ** 0.5,
     "rms": lambda rows, columns: 0.2 * max(rows, columns) ** 0.5,
     "none": lambda rows, columns: 1.0,
 }
