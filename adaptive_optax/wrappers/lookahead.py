@@ -28,6 +28,7 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.leafwise import LeafwiseState, leafwise
 from adaptive_optax.core.leaves import cast_like, is_trained
+from adaptive_optax.core.rate import Rate
 from adaptive_optax.core.types import Scalar, Transformation
 
 
@@ -136,4 +137,9 @@ def _between(old: jax.Array, new: jax.Array, share: Scalar) -> jax.Array:
 
 
 def _choose(condition: jax.Array, yes: Any, no: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)
+    """One state or the other, but always the second's learning rates, which may have been set."""
+
+    def either(a, b):
+        return b if isinstance(b, Rate) else jnp.where(condition, a, b)
+
+    return jax.tree.map(either, yes, no, is_leaf=lambda x: isinstance(x, Rate))
