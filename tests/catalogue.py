@@ -9,7 +9,17 @@ import catalogue_subject
 import pytest
 from case import by_id, over
 
-__all__ = ["CASES", "ELSEWHERE", "FIRST", "MAIN", "OPTIMIZERS", "WRAPPED", "by_id"]
+__all__ = [
+    "CASES",
+    "ELSEWHERE",
+    "FIRST",
+    "MAIN",
+    "OPTIMIZERS",
+    "THIRD",
+    "WRAPPED",
+    "by_id",
+    "every_third",
+]
 
 OPTIMIZERS = [*catalogue_subject.OPTIMIZERS, *catalogue_field.OPTIMIZERS]
 
@@ -68,6 +78,15 @@ MAIN = [
 FIRST = [
     row if row in MAIN else pytest.param(row, marks=pytest.mark.slow) for row in CASES
 ]  # all rows, the variants among the slow tests
+
+
+def every_third(rows: list) -> list:
+    """All of them, two thirds among the slow tests."""
+    slow = pytest.mark.slow
+    return [row if i % 3 == 0 else pytest.param(row, marks=slow) for i, row in enumerate(rows)]
+
+
+THIRD = every_third(CASES)
 
 # Public names that are no optimizers of their own; their tests stand where named.
 ELSEWHERE = {

@@ -203,14 +203,19 @@ CONTEXTS = (
 )
 
 
+LIGHT = ("layerwise_decay", "gradual_unfreezing", "multiplicative")  # as others are, or simpler
+
+
+def pairs():
+    """Wrapper and inner optimizer; all but optax.adam within the first wrappers are slow."""
+    for wrapper in WRAPPERS:
+        for inner in INNERS:
+            first = inner == "optax.adam" and wrapper not in LIGHT
+            marks = () if first else pytest.mark.slow
+            yield pytest.param(wrapper, inner, marks=marks, id=f"{wrapper}-{inner}")
+
+
 @pytest.mark.parametrize("context", CONTEXTS, ids=lambda context: context.__name__)
-@pytest.mark.parametrize(
-    "inner",
-    [
-        name if name in ("optax.adam",) else pytest.param(name, marks=pytest.mark.slow)
-        for name in INNERS
-    ],
-)
-@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize(("wrapper", "inner"), list(pairs()))
 def test_it_works_there(wrapper, inner, context):
     context(WRAPPERS[wrapper](INNERS[inner]()))

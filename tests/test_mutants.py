@@ -5,12 +5,8 @@ Every third of each runs at once, the others with the slow tests.
 
 import numpy as np
 import pytest
+from catalogue import every_third
 from mutants import CHECKS, MUTANTS, altered, check_of
-
-
-def every_third(rows):
-    slow = pytest.mark.slow
-    return [row if i % 3 == 0 else pytest.param(row, marks=slow) for i, row in enumerate(rows)]
 
 
 @pytest.mark.parametrize("check", every_third(CHECKS))

@@ -8,6 +8,7 @@ from nbclient import NotebookClient
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+LONG = ("02_compare", "04_learning_rates")  # a minute each
 
 
 def test_there_are_notebooks():
@@ -25,7 +26,11 @@ def test_committed_with_pictures(path):
 
 
 @pytest.mark.filterwarnings("default")  # of the kernel's client, not of ours
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(x, marks=pytest.mark.slow) if x.stem in LONG else x for x in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
 def test_runs(path, tmp_path):
     book = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
