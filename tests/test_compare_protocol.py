@@ -122,7 +122,7 @@ def test_validation_chooses_and_runs_are_kept():
         assert row.milliseconds_per_step > 0
         assert row.compile_seconds > 0
     assert found["sgd"].state_bytes == 5  # the learning rate, and whether it is set
-    assert found["lookahead(adam)"].state_bytes == 3 * 12 + 8  # and two counts
+    assert found["lookahead(adam)"].state_bytes == 3 * 12 + 8 + 5  # two counts, the rate
 
 
 def test_divergence_is_counted_and_never_chosen():

@@ -19,7 +19,7 @@ def test_ours_keep_the_contract(make):
     assert report.passed, report
     assert [row.property for row in report.rows] == list(testing.PROPERTIES)
     not_asked = [row.property for row in report.rows if row.verdict == "n/a"]
-    assert not_asked == (["orbax"] if make is ao.sgd else [])
+    assert not_asked == []
 
 
 # SOAP turns rounding in directions without gradient into steps, which no two programs share.
