@@ -10,25 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from report_cases import NAN, run
 
 from adaptive_optax.monitoring import report, report_page, sinks
 from adaptive_optax.monitoring.logs import Series
 from adaptive_optax.monitoring.report_panels import MOST_LINES, panels
-from adaptive_optax.monitoring.report_runs import Run, known_run
+from adaptive_optax.monitoring.report_runs import Run
 from adaptive_optax.monitoring.report_svg import BOTTOM, LEFT, RIGHT, TOP
-
-NAN, INF = float("nan"), float("inf")
-
-
-def series(*values, steps=None):
-    values = np.array(values, np.float64)
-    return Series(np.arange(len(values)) if steps is None else np.array(steps), values)
-
-
-def run(name="run", **metrics):
-    """A run of metrics by their values; "__" in a name stands for "/"."""
-    found = {n.replace("__", "/"): series(*values) for n, values in metrics.items()}
-    return known_run(name, found)
 
 
 class Parsed(HTMLParser):

@@ -2,24 +2,11 @@
 
 import numpy as np
 import pytest
+from report_cases import INF, NAN, run, series
 
-from adaptive_optax.monitoring.logs import Series
 from adaptive_optax.monitoring.report_notes import notes
-from adaptive_optax.monitoring.report_runs import known_run, summary, total
+from adaptive_optax.monitoring.report_runs import summary, total
 from adaptive_optax.monitoring.report_svg import thinned
-
-NAN, INF = float("nan"), float("inf")
-
-
-def series(*values, steps=None):
-    values = np.array(values, np.float64)
-    return Series(np.arange(len(values)) if steps is None else np.array(steps), values)
-
-
-def run(name="run", **metrics):
-    """A run of metrics by their values; "__" in a name stands for "/"."""
-    found = {n.replace("__", "/"): series(*values) for n, values in metrics.items()}
-    return known_run(name, found)
 
 
 @pytest.mark.parametrize("points", [4, 5, 10, 101])

@@ -29,6 +29,8 @@ _INVARIANT = {
     *("trust_ratio", "yogi"),
 }  # rules of ours and of optax to which the scale of what they are given is one
 
+KEEPERS = ("lookahead", "schedule_free", "averaged")  # their state follows the update they return
+
 
 def invariant(rule: Part) -> bool:
     """Whether the scale of what a rule is given makes no difference to what it gives."""

@@ -1,5 +1,6 @@
 """Logs on disk: a row a line, as JSON or as CSV; both go on where a killed run stopped."""
 
+import abc
 import csv
 import io
 import json
@@ -17,7 +18,7 @@ from adaptive_optax.monitoring.sink import RowSink
 class _LogFile(RowSink):
     """A file of lines, opened for appending."""
 
-    def __init__(self, path: str | os.PathLike[str], resume_at: int | None):
+    def __init__(self, path: str | os.PathLike[str], *, resume_at: int | None = None):
         super().__init__()
         name = type(self).__name__
         if not isinstance(path, str | os.PathLike):
@@ -69,9 +70,9 @@ class _LogFile(RowSink):
         """Whether the text after the last line's end is a row."""
         return False
 
+    @abc.abstractmethod
     def _go_on(self, resume_at: int | None) -> None:
         """Reads what is needed of the rows there, and takes away those from resume_at on."""
-        raise NotImplementedError
 
 
 class JSONL(_LogFile):
@@ -99,9 +100,6 @@ class JSONL(_LogFile):
     {"step": 0, "loss": 0.5}
     {"step": 1, "loss": "NaN"}
     """
-
-    def __init__(self, path: str | os.PathLike[str], *, resume_at: int | None = None):
-        super().__init__(path, resume_at)
 
     def _write(self, step: int, row: dict[str, Number]) -> None:
         self._file.write(_json_line(step, row))
@@ -148,7 +146,7 @@ class CSV(_LogFile):
 
     def __init__(self, path: str | os.PathLike[str], *, resume_at: int | None = None):
         self._names: list[str] = []
-        super().__init__(path, resume_at)
+        super().__init__(path, resume_at=resume_at)
 
     def _write(self, step: int, row: dict[str, Number]) -> None:
         new = [name for name in row if name not in self._names]

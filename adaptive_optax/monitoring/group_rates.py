@@ -9,11 +9,9 @@ import jax.numpy as jnp
 
 from adaptive_optax.core.anatomy import Part, parts
 from adaptive_optax.core.arrays import narrowed, scaled, working_dtype
-from adaptive_optax.core.effective import effective, mean_rate
+from adaptive_optax.core.effective import KEEPERS, effective, mean_rate
 from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.rate import UNKNOWN, Rate
-
-KEEPERS = ("lookahead", "schedule_free", "averaged")  # their state follows the update they return
 
 Members = Mapping[str, set[int]]  # of each group the places of its leaves
 

@@ -8,7 +8,6 @@ import jax
 from adaptive_optax.core import effective
 from adaptive_optax.core.anatomy import Part, closed_over, parts
 
-KEEPERS = ("lookahead", "schedule_free", "averaged")  # their state follows the update they return
 SCALES = ("scale", "scale_by_schedule", "scale_by_cocob")
 CLIPS = ("clip", "clip_by_global_norm", "clip_by_block_rms", "adaptive_grad_clip")
 FROZEN = "set_to_zero"
@@ -181,7 +180,7 @@ _NORMS = ("scale_by_trust_ratio", "normalize_by_update_norm", "masked")  # of LA
 def _keeper_not_last(steps: list[Part]) -> Iterator[Finding]:
     for i, step in enumerate(steps):
         after = _later(steps, i, lambda each: each.name not in WATCHERS)
-        if step.name in KEEPERS and after is not None:
+        if step.name in effective.KEEPERS and after is not None:
             text = (
                 f"{step.name} is not last: {after.name} changes the update after it, and the "
                 f"weights that {step.name} keeps no longer follow the parameters. Put it around "

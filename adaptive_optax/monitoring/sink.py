@@ -1,5 +1,6 @@
 """What a sink is, what ours share, and several as one."""
 
+import abc
 import contextlib
 import threading
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ class Sink(Protocol):
         """Says that no row will follow."""
 
 
-class RowSink:
+class RowSink(abc.ABC):
     """A sink to derive from: `_write` gets plain numbers, one row at a time, `_close` the end.
 
     >>> class Largest(RowSink):
@@ -78,10 +79,11 @@ class RowSink:
     def __exit__(self, *error: Any) -> None:
         self.close()
 
+    @abc.abstractmethod
     def _write(self, step: int, row: dict[str, Number]) -> None:
-        raise NotImplementedError
+        """Writes one row."""
 
-    def _close(self) -> None:
+    def _close(self) -> None:  # noqa: B027 - most sinks have nothing to close
         """Nothing to close."""
 
 
