@@ -18,12 +18,12 @@ nothing. Where the leaves' rates differ, alpha is the largest of them.
 import math
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import optax
 
+from adaptive_optax.core.agreement import agreement
 from adaptive_optax.core.anatomy import described
-from adaptive_optax.core.arrays import divided, inner_product, norm, scaled
+from adaptive_optax.core.arrays import scaled
 from adaptive_optax.core.checks import (
     check_choice,
     check_non_negative,
@@ -33,13 +33,12 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.descend import value_at
 from adaptive_optax.core.effective import rates
+from adaptive_optax.core.feedback import check_range
 from adaptive_optax.core.leafwise import LeafwiseState, lift
-from adaptive_optax.core.leaves import flat, is_trained, matching
+from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.lift import Rule
-from adaptive_optax.core.programs import compiled
 from adaptive_optax.core.treewise import wide
 from adaptive_optax.core.types import Scalar, Schedule, Transformation
-from adaptive_optax.learning_rate.feedback import check_range
 
 STEP_SIZES = {"additive": 1e-7, "multiplicative": 0.02}
 
@@ -62,12 +61,6 @@ class HypergradientState(NamedTuple):
     def rate_factor(self) -> Any:
         """What it makes of the learning rate."""
         return self.scale
-
-
-class _Lengths(NamedTuple):
-    gradient: Any  # the norm
-    direction: Any  # the norm
-    cosine: Any
 
 
 def hypergradient(
@@ -155,14 +148,14 @@ def hypergradient(
 
     def update(grads, state, params=None, **extra_args):
         updates, after = wrapped.update(grads, state.inner_state, params, **extra_args)
-        product = _product(grads, state.direction, whole=mode == "additive")
+        agreed = agreement(grads, state.direction)
         per_rate = wide(1.0)
         if mode == "additive" and any(map(is_trained, flat(grads)[0])):
             rate = rate_of(state, after, grads if params is None else params)
             per_rate = jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1.0), 0.0)
-            new = state.scale + scaled(per_rate, step_size) * product
+            new = state.scale + scaled(per_rate, step_size) * agreed.product
         else:
-            new = state.scale * (1 + scaled(product, step_size))
+            new = state.scale * (1 + scaled(agreed.cosine, step_size))
         bounded = jnp.clip(new, wide(min_scale), wide(max_scale))
         scale = jnp.where(jnp.isfinite(new), bounded, state.scale)
         before = LeafwiseState(None, DirectionSlots(state.direction))
@@ -187,33 +180,3 @@ def hypergradient(
 
 def _is_nan(rate: Any) -> bool:
     return isinstance(rate, float) and math.isnan(rate)
-
-
-def _product(grads: Any, direction: Any, whole: bool) -> jax.Array:
-    """The inner product <g, d> over the tree; not whole: over |g| |d|, and 0 where one is 0."""
-    leaves, treedef = flat(grads)
-    pairs = zip(leaves, matching(treedef, direction), strict=True)
-    found = [_lengths(g, d) for g, d in pairs if is_trained(g) and d is not None]
-    if not found:
-        return wide(0.0)
-    each = _Lengths(*(jnp.stack([wide(x) for x in column]) for column in zip(*found, strict=True)))
-    of_grads, of_direction = norm(each.gradient), norm(each.direction)
-    shares = (each.gradient / _floored(of_grads)) * (each.direction / _floored(of_direction))
-    cosine = jnp.sum(shares * each.cosine)
-    return cosine * of_grads * of_direction if whole else cosine
-
-
-def _measured(g: jax.Array, d: jax.Array) -> _Lengths:
-    """Of one leaf; its cosine is taken of unit vectors, whose products do not overflow."""
-    g = g.astype(d.dtype)
-    lengths = norm(g), norm(d)
-    units = [divided(x, _floored(length)) for x, length in zip((g, d), lengths, strict=True)]
-    return _Lengths(*lengths, inner_product(*units))
-
-
-_lengths = compiled(_measured)
-
-
-def _floored(length: jax.Array) -> jax.Array:
-    """The length, to divide by: 1 where it is 0."""
-    return jnp.where(length > 0, length, 1.0)

@@ -19,9 +19,9 @@ import optax
 from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import widest
 from adaptive_optax.core.checks import check_non_negative, check_transformation
+from adaptive_optax.core.feedback import multiplied
 from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.types import Scalar, Transformation
-from adaptive_optax.learning_rate.feedback import multiplied
 from adaptive_optax.learning_rate.layers import LayerNames, check_layers, layer_of
 
 

@@ -19,12 +19,13 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_optax.core.anatomy import described
-from adaptive_optax.core.arrays import divided, narrowed
+from adaptive_optax.core.arrays import divided
+from adaptive_optax.core.branches import as_before, taken
 from adaptive_optax.core.checks import check_steps, check_transformation
+from adaptive_optax.core.feedback import value_of
 from adaptive_optax.core.leafwise import LeafwiseState, leafwise
 from adaptive_optax.core.leaves import flat, is_trained, matching, unmoved
 from adaptive_optax.core.types import Transformation
-from adaptive_optax.learning_rate.feedback import value_of
 
 
 class GatherSlots(NamedTuple):
@@ -115,16 +116,15 @@ def multi_steps(inner: optax.GradientTransformation, every: int) -> Transformati
             updates, new = wrapped.update(
                 jax.tree.unflatten(treedef, means), state.inner_state, params, **extra_args
             )
-            moves = map(_like, still, matching(treedef, updates))
-            return [u for u in moves if is_trained(u)], jax.tree.map(_like, state.inner_state, new)
+            moves = map(as_before, still, matching(treedef, updates))
+            inner_state = jax.tree.map(as_before, state.inner_state, new)
+            return [u for u in moves if is_trained(u)], inner_state
 
         def wait():
             return [zero for zero in still if is_trained(zero)], state.inner_state
 
         due = gathered.count >= every
-        # Outside of jit a cond is compiled anew at each call.
-        choose = jax.lax.cond if isinstance(due, jax.core.Tracer) else _chosen
-        moves, inner_state = choose(due, step, wait)
+        moves, inner_state = taken(due, (wait, step))
         moved = iter(moves)
         updates = [next(moved) if is_trained(zero) else zero for zero in still]
 
@@ -146,14 +146,3 @@ def multi_steps(inner: optax.GradientTransformation, every: int) -> Transformati
         options={"every": every},
         members={"inner": inner},
     )
-
-
-def _like(old: Any, new: Any) -> Any:
-    """What comes in place of old, in old's dtype if that is of floats; old where it is None."""
-    if new is None:
-        return old
-    return narrowed(new, old.dtype) if hasattr(old, "dtype") and is_trained(old) else new
-
-
-def _chosen(condition: jax.Array, yes: Any, no: Any) -> Any:
-    return yes() if condition else no()

@@ -28,9 +28,9 @@ import optax
 from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import scaled
 from adaptive_optax.core.checks import check_choice, check_non_negative, check_positive, check_steps
+from adaptive_optax.core.feedback import check_range, multiplied, value_of
 from adaptive_optax.core.programs import compiled
 from adaptive_optax.core.types import Scalar, Transformation
-from adaptive_optax.learning_rate.feedback import check_range, multiplied, value_of
 
 
 class PlateauState(NamedTuple):

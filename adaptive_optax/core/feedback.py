@@ -1,4 +1,4 @@
-"""What the rates driven by the loss share: ranges, the value given to an update, scaled steps."""
+"""What wrappers that follow the loss share: ranges, the value given to an update, scaled steps."""
 
 from collections.abc import Callable
 from typing import Any
