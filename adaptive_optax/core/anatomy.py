@@ -15,6 +15,7 @@ import numpy as np
 import optax
 
 Factor = Callable[[Any, Any, Any], Any]
+Shares = Callable[[Any], Mapping[str, Any]]
 
 
 class Part(NamedTuple):
@@ -27,6 +28,7 @@ class Part(NamedTuple):
     tx: optax.GradientTransformation
     factor: Factor | None = None  # before, after, params -> what its update is multiplied by
     own_state: bool = True  # whether its state has the members' in it; else it is the member's
+    shares: Shares | None = None  # state before an update -> how much of it is each member's
 
 
 class _Told(NamedTuple):
@@ -37,6 +39,7 @@ class _Told(NamedTuple):
     members: Mapping[str, optax.GradientTransformation]
     factor: Factor | None
     own_state: bool
+    shares: Shares | None
 
 
 def described(
@@ -47,6 +50,7 @@ def described(
     members: Mapping[str, optax.GradientTransformation] | None = None,
     factor: Factor | None = None,
     own_state: bool = True,
+    shares: Shares | None = None,
 ) -> Any:
     """The same transformation, which now says what it is, in a chain too.
 
@@ -59,8 +63,10 @@ def described(
         that is all it does to it: a scalar, or a list of one a leaf of params, None leaves
         included; before and after are its own states.
       own_state: False where its state is that of its one member, with nothing added.
+      shares: `shares(before)` is how much of an update each member makes, by name, from the state
+        before it; the states of members are `inner_states`, by name.
     """
-    told = _Told(name, options or {}, members or {}, factor, own_state)
+    told = _Told(name, options or {}, members or {}, factor, own_state, shares)
     tx.update.told = told  # type: ignore[union-attr,attr-defined,unused-ignore]
     return tx
 

@@ -104,6 +104,8 @@ def _walk(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
         for member in part.members.values():
             found = _walk(member, at.inside(part), found)
         return _times(found, part.factor(at.before, at.after, at.params), base=False)
+    if part.shares is not None:
+        return _shared(part, at, found)
     handler = _HANDLERS.get(part.name)
     if handler is not None:
         return handler(part, at, found)
@@ -152,6 +154,28 @@ def _value(value: Any, state: Any) -> Any:
         return value
     count = next((getattr(state, n) for n in ("count", "step_count") if hasattr(state, n)), None)
     return jnp.nan if count is None else value(count)
+
+
+def _shared(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+    """The mean of the members' rates by their shares; one without a share need not be known."""
+    shares = part.shares(at.before) if part.shares else {}
+    members = [
+        _walk(member, at.within(functools.partial(_of_member, label=label)), found)
+        for label, member in part.members.items()
+    ]
+    memo: dict[tuple[int, ...], Effective] = {}
+    for row in zip(*members, strict=True):
+        pairs = zip((shares[label] for label in part.members), row, strict=True)
+        rates = [(share, jnp.nan if each.rate is None else each.rate) for share, each in pairs]
+        memo.setdefault(
+            tuple(map(id, row)),
+            Effective(sum(jnp.where(share > 0, share * rate, 0.0) for share, rate in rates)),
+        )
+    return [memo[tuple(map(id, row))] for row in zip(*members, strict=True)]
+
+
+def _of_member(state: Any, label: str) -> Any:
+    return state.inner_states[label]
 
 
 def _chain(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:

@@ -53,3 +53,17 @@ def injects(node: Any) -> bool:
 def told(x: Any) -> jax.Array:
     """A number of a state as users see it: nan where it is not known."""
     return jnp.where(x == UNKNOWN, jnp.nan, x)
+
+
+def with_rates_of(before: Any, fresh: Any) -> Any:
+    """A fresh state with the learning rates of an older one, in which they may have been set."""
+
+    def chosen(old, new):
+        if isinstance(new, Rate):
+            return old
+        if injects(new):
+            inner = with_rates_of(old.inner_state, new.inner_state)
+            return new._replace(hyperparams=old.hyperparams, inner_state=inner)
+        return new
+
+    return jax.tree.map(chosen, before, fresh, is_leaf=keeps_rate)

@@ -80,7 +80,7 @@ def invariant(step: Part) -> bool:
     """Whether the scale of what a step is given makes no difference to what it gives."""
     if step.name in ("masked", *FACTORS):  # other leaves pass with their scale
         return False
-    if step.name in ("partition", "split"):
+    if step.name in ("partition", "split", "blend", "switch"):
         return all(each.name == FROZEN or invariant(each) for each in step.members.values())
     if step.members:
         return any(map(invariant, step.members.values()))

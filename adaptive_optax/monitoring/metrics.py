@@ -1,8 +1,10 @@
 """`metrics`: what a state knows of the training, as a flat dict of scalars."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from adaptive_optax.core.control import learning_rate_of
 from adaptive_optax.core.rate import told
@@ -17,8 +19,9 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     `monitored` explains them; of its groups "name/group", such as "update_norm/encoder"; and
     "step", the updates done, "clipped", of how many the gradient was clipped (by
     `optax.clip_by_global_norm`, where it is the first thing done), and "skipped", how many were not
-    made since something was not finite. What is not known yet is nan. Of any other
-    optimizer: "learning_rate" where its state keeps it, and "skipped".
+    made since something was not finite. What is not known yet is nan. Of any other optimizer:
+    "learning_rate" where its state keeps it, and "skipped". Of `blend` and `switch` in either:
+    "weight/name" and, 1 for the member that makes the next update, "active/name".
 
     Args:
       state: optimizer state, of any nesting of chains and wrappers; may be traced, so that a
@@ -44,7 +47,18 @@ def metrics(state: Any) -> dict[str, jax.Array]:
             found |= {f"{name}{place}": value for name, value in own.items()}
     if not found:
         found |= _rates(state)
+    for name, value in _own(state):
+        found.setdefault(name, value)
     return found | {"skipped": _skipped(state)}
+
+
+def _own(state: Any) -> Iterator[tuple[str, jax.Array]]:
+    """What wrappers show of themselves, the outer ones first."""
+    for node in jax.tree.leaves(state, is_leaf=lambda x: hasattr(x, "own_metrics")):
+        if hasattr(node, "own_metrics"):
+            for name, value in node.own_metrics.items():
+                yield name, jnp.asarray(value, jnp.float32)
+            yield from _own(node.inner_states)
 
 
 def _rates(state: Any) -> dict[str, Any]:

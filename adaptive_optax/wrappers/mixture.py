@@ -1,0 +1,115 @@
+"""The weights of a mixture: given, or learned from how each member is judged.
+
+A rule of learning is `start(weights)` and `learn(weights, learned, losses) -> (weights, learned)`,
+on vectors of one number a member; losses lie in [-1, 1].
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_optax.core.checks import check_rate
+from adaptive_optax.core.treewise import wide
+from adaptive_optax.core.types import Scalar
+
+
+class Hedged(NamedTuple):
+    """What AdaHedge remembers."""
+
+    prior: Any  # the weights given, shape (members,)
+    losses: Any  # the sum of each member's, shape (members,)
+    gap: Any  # the sum of the mixability gaps, shape ()
+
+
+class Learning(NamedTuple):
+    """A rule by which weights learn."""
+
+    start: Callable[[jax.Array], Any]
+    learn: Callable[[jax.Array, Any, jax.Array], tuple[jax.Array, Any]]
+
+
+def hedge() -> Learning:
+    """AdaHedge, from the weights given as its prior."""
+
+    def start(weights):
+        return Hedged(jnp.array(weights), jnp.zeros_like(weights), jnp.zeros_like(weights[0]))
+
+    def learn(weights, learned, losses):
+        rate = _hedge_rate(learned)
+        least = jnp.min(jnp.where(weights > 0, losses, jnp.inf))
+        shares = weights * jnp.exp(_times(-rate, losses - least))
+        mixed = least - jnp.where(jnp.isinf(rate), 0.0, jnp.log(jnp.sum(shares)) / rate)
+        gap = learned.gap + jnp.maximum(jnp.sum(weights * losses) - mixed, 0.0)
+        learned = learned._replace(losses=learned.losses + losses, gap=gap)
+        ahead = learned.losses - jnp.min(jnp.where(learned.prior > 0, learned.losses, jnp.inf))
+        new = learned.prior * jnp.exp(_times(-_hedge_rate(learned), ahead))
+        return new / jnp.sum(new), learned
+
+    return Learning(start, learn)
+
+
+def descent(step_size: Scalar) -> Learning:
+    """Descent along the losses, back to the nearest point of the simplex."""
+
+    def learn(weights, learned, losses):
+        moved = jnp.any(losses != losses[0])
+        return jnp.where(moved, _projected(weights - step_size * losses), weights), learned
+
+    return Learning(lambda weights: None, learn)
+
+
+def _hedge_rate(learned: Hedged) -> jax.Array:
+    """AdaHedge's eta; inf while nothing has been lost against mixability."""
+    members = max(len(learned.losses), 2)
+    known = learned.gap > 0
+    return jnp.where(known, math.log(members) / jnp.where(known, learned.gap, 1.0), jnp.inf)
+
+
+def _times(rate: jax.Array, losses: jax.Array) -> jax.Array:
+    """The rate, -inf perhaps, times losses of at least 0: 0 where they are 0."""
+    return jnp.where(losses > 0, rate * losses, 0.0)
+
+
+def _projected(point: jax.Array) -> jax.Array:
+    """The point of the simplex that is nearest (Held, Wolfe & Crowder, 1974)."""
+    falling = -jnp.sort(-point)
+    excess = (jnp.cumsum(falling) - 1) / jnp.arange(1, len(point) + 1)
+    kept = jnp.sum(falling > excess)
+    return jnp.maximum(point - excess[kept - 1], 0.0)
+
+
+def checked_weights(function: str, names: Sequence[str], weights: Any) -> dict[str, Any]:
+    """One weight or schedule a member, by name; equal ones where none are given.
+
+    Raises:
+      TypeError, ValueError: where they are not at least 0, or not of these members.
+    """
+    if weights is None:
+        return dict.fromkeys(names, 1.0)
+    if not isinstance(weights, Mapping):
+        if not isinstance(weights, Sequence) or len(weights) != len(names):
+            raise ValueError(
+                f"{function}(weights={weights!r}): weights must be one number a member, as a dict "
+                f"by name, or in the members' order."
+            )
+        weights = dict(zip(names, weights, strict=True))
+    if set(weights) != set(names):
+        raise ValueError(
+            f"{function}(weights={{{', '.join(map(repr, weights))}}}): weights must have the "
+            f"members' names, {', '.join(map(repr, names))}."
+        )
+    for name in names:
+        check_rate(function, **{f"weights[{name!r}]": weights[name]})
+    plain = [weight for weight in weights.values() if isinstance(weight, int | float)]
+    if len(plain) == len(names) and sum(plain) == 0:
+        raise ValueError(f"{function}(weights=0): at least one weight must be above 0.")
+    return dict(weights)
+
+
+def weights_at(weights: Sequence[Any], count: Any) -> jax.Array:
+    """The weights of the update that follows `count` others; their sum is 1."""
+    now = jnp.stack([wide(each(count) if callable(each) else each) for each in weights])
+    return now / jnp.sum(now)
