@@ -4,7 +4,7 @@ A trial gives each member two windows of steps, one on the way out and one on th
 c, b, a), so that none has the better half of a loss that falls ever slower:
 
     score of a member = mean slope of the loss over its two windows
-    the best takes over where the active member's score is more than 2 standard errors above it
+    the best takes over where the active member's score is more than 3 standard errors above it
 
 The first trial starts after as many windows as it takes, and each next after a rest four times as
 long: the share of steps spent on trials goes to nothing, and where members differ by noise alone
@@ -49,7 +49,7 @@ def bandit(members: int, window: int) -> Criterion:
         scores = (memory.slopes[outward] + memory.slopes[trial - 1 - outward]) / 2
         errors = (memory.variances[outward] + memory.variances[trial - 1 - outward]) / 4
         found = jnp.argmin(scores)
-        better = scores[0] - scores[found] > 2 * jnp.sqrt(errors[0] + errors[found])
+        better = scores[0] - scores[found] > 3 * jnp.sqrt(errors[0] + errors[found])
         return (memory.keeper + jnp.where(better, found, 0).astype(jnp.int32)) % members
 
     def decide(memory: BanditState, seen: Seen):

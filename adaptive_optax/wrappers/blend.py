@@ -11,8 +11,8 @@ stay as given, or learn from how the next gradient g, of another batch, judges e
 
     l_i = <g, v_i> / (|g| max |v|)            in [-1, 1], below 0 where its last step went downhill
     "hedge"          w_i ~ w_i(0) exp(-eta sum l_i), eta = log(members) / gap: AdaHedge (de Rooij,
-                     van Erven, Grunwald & Koolen, 2014, arXiv:1301.0534), where gap is the sum of
-                     what the mixture has lost against its own mixability; no rate to tune
+                     van Erven, Grunwald & Koolen, 2014, arXiv:1301.0534), where gap is 0.1 and the
+                     sum of what the mixture lost against its mixability; no rate to tune
     "hypergradient"  w <- nearest point of the simplex to w - step_size l: descent along the loss's
                      own slope in the weights (after Baydin et al., 2018, arXiv:1703.04782)
 
@@ -20,8 +20,8 @@ Memory: every member's state; one more slot a parameter and member where the wei
 every member's. When to use it: where one member's weakness is another's strength, and as a test of
 which of them a task wants. The judgement looks one step ahead: it does not see what pays later.
 Departures: both rules see the loss's linear part alone, over its largest possible value, so that
-neither depends on the scale of the loss or of the rates; a judgement that is not finite changes
-nothing.
+neither depends on the scale of the loss or of the rates; AdaHedge's gap starts at 0.1, not 0, where
+the first rounding apart would decide; a judgement that is not finite changes nothing.
 """
 
 import functools

@@ -15,6 +15,8 @@ from adaptive_optax.core.checks import check_rate
 from adaptive_optax.core.treewise import wide
 from adaptive_optax.core.types import Scalar
 
+GAP = 0.1  # to start with: from 0 the first rounding apart would put all weight on one member
+
 
 class Hedged(NamedTuple):
     """What AdaHedge remembers."""
@@ -35,17 +37,18 @@ def hedge() -> Learning:
     """AdaHedge, from the weights given as its prior."""
 
     def start(weights):
-        return Hedged(jnp.array(weights), jnp.zeros_like(weights), jnp.zeros_like(weights[0]))
+        return Hedged(jnp.array(weights), jnp.zeros_like(weights), jnp.full_like(weights[0], GAP))
 
     def learn(weights, learned, losses):
         rate = _hedge_rate(learned)
         least = jnp.min(jnp.where(weights > 0, losses, jnp.inf))
-        shares = weights * jnp.exp(_times(-rate, losses - least))
-        mixed = least - jnp.where(jnp.isinf(rate), 0.0, jnp.log(jnp.sum(shares)) / rate)
+        shares = weights * jnp.exp(-rate * jnp.maximum(losses - least, 0.0))
+        mixed = least - jnp.log(jnp.sum(shares)) / rate
         gap = learned.gap + jnp.maximum(jnp.sum(weights * losses) - mixed, 0.0)
         learned = learned._replace(losses=learned.losses + losses, gap=gap)
-        ahead = learned.losses - jnp.min(jnp.where(learned.prior > 0, learned.losses, jnp.inf))
-        new = learned.prior * jnp.exp(_times(-_hedge_rate(learned), ahead))
+        best = jnp.min(jnp.where(learned.prior > 0, learned.losses, jnp.inf))
+        behind = jnp.maximum(learned.losses - best, 0.0)
+        new = learned.prior * jnp.exp(-_hedge_rate(learned) * behind)
         return new / jnp.sum(new), learned
 
     return Learning(start, learn)
@@ -62,15 +65,8 @@ def descent(step_size: Scalar) -> Learning:
 
 
 def _hedge_rate(learned: Hedged) -> jax.Array:
-    """AdaHedge's eta; inf while nothing has been lost against mixability."""
-    members = max(len(learned.losses), 2)
-    known = learned.gap > 0
-    return jnp.where(known, math.log(members) / jnp.where(known, learned.gap, 1.0), jnp.inf)
-
-
-def _times(rate: jax.Array, losses: jax.Array) -> jax.Array:
-    """The rate, -inf perhaps, times losses of at least 0: 0 where they are 0."""
-    return jnp.where(losses > 0, rate * losses, 0.0)
+    """AdaHedge's eta."""
+    return math.log(max(len(learned.losses), 2)) / learned.gap
 
 
 def _projected(point: jax.Array) -> jax.Array:

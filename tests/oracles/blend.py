@@ -3,12 +3,11 @@
 Mixture: v_i = u_i n / n_i with n = sum_i w_i n_i, u = sum_i w_i v_i; norms over everything.
 Hedge: AdaHedge, de Rooij, van Erven, Grunwald & Koolen, 2014, arXiv:1301.0534, sections 2 and 2.2:
 
-    eta = ln(K) / gap, inf while gap is 0        w_i ~ prior_i exp(-eta L_i)
+    eta = ln(K) / gap                            w_i ~ prior_i exp(-eta L_i)
     h = w . l, m = -ln(w . exp(-eta l)) / eta    gap <- gap + h - m, L <- L + l
 
 Projection on the simplex: Held, Wolfe & Crowder, 1974, Mathematical Programming 6, by bisection
-here, where ours sorts. Ambiguous: at eta = inf the weights are the prior's on the least L, and m is
-how much the least L among these has grown.
+here, where ours sorts. Departure: the gap starts at 0.1 and not at 0, where eta is infinite.
 """
 
 import math
@@ -41,34 +40,21 @@ def judged(gradient, steps):
     return np.array(products) / (longest * size)
 
 
-def adahedge(losses, prior):
+def adahedge(losses, prior, gap=0.1):
     """The weights after each round, shape (T, K), from losses of that shape."""
-    total, gap = np.zeros(len(prior)), 0.0
-    found = []
-    weights = _weights(total, prior, gap)
+    total, weights, found = np.zeros(len(prior)), np.array(prior), []
     for loss in losses:
-        mean = float(np.dot(weights, loss))
-        if gap == 0:
-            old = min(x for x, w in zip(total, prior, strict=True) if w > 0)
-            new = min(x for x, w in zip(total + loss, prior, strict=True) if w > 0)
-            mixture = new - old
-        else:
-            eta = math.log(len(prior)) / gap
-            mixture = -math.log(float(np.dot(weights, np.exp(-eta * loss)))) / eta
-        gap += max(mean - mixture, 0.0)
+        eta = math.log(len(prior)) / gap
+        mixture = (
+            -math.log(sum(w * math.exp(-eta * x) for w, x in zip(weights, loss, strict=True))) / eta
+        )
+        gap += max(sum(w * x for w, x in zip(weights, loss, strict=True)) - mixture, 0.0)
         total = total + loss
-        weights = _weights(total, prior, gap)
+        eta = math.log(len(prior)) / gap
+        raw = [w * math.exp(-eta * (x - min(total))) for w, x in zip(prior, total, strict=True)]
+        weights = np.array(raw) / sum(raw)
         found.append(weights)
     return np.array(found)
-
-
-def _weights(total, prior, gap):
-    ahead = total - min(x for x, w in zip(total, prior, strict=True) if w > 0)
-    if gap == 0:
-        raw = np.where(ahead <= 0, prior, 0.0)
-    else:
-        raw = np.array(prior) * np.exp(-math.log(len(prior)) / gap * ahead)
-    return raw / raw.sum()
 
 
 def projected(point):
