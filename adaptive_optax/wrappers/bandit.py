@@ -39,9 +39,14 @@ def bandit(members: int, window: int) -> Criterion:
     trial = 2 * members
 
     def start():
-        none = jnp.zeros(trial, jnp.float32)
-        zero = jnp.zeros((), jnp.int32)
-        return BanditState(no_trend(), zero, zero, jnp.full((), trial, jnp.int32), none, none)
+        return BanditState(
+            trend=no_trend(),
+            keeper=jnp.zeros((), jnp.int32),
+            windows=jnp.zeros((), jnp.int32),
+            rest=jnp.full((), trial, jnp.int32),
+            slopes=jnp.zeros(trial, jnp.float32),
+            variances=jnp.zeros(trial, jnp.float32),
+        )
 
     def best(memory):
         """The member to keep, after a trial."""

@@ -25,8 +25,7 @@ class Slope(NamedTuple):
 
 def no_trend() -> Trend:
     """A window of no values."""
-    zero = jnp.zeros((), jnp.float32)
-    return Trend(jnp.zeros((), jnp.int32), zero, zero, zero, zero)
+    return Trend(jnp.zeros((), jnp.int32), *(jnp.zeros((), jnp.float32) for _ in range(4)))
 
 
 def followed(trend: Trend, value: jax.Array) -> Trend:
