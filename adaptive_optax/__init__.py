@@ -8,6 +8,10 @@ from adaptive_optax.core.control import set_learning_rate as set_learning_rate
 from adaptive_optax.core.descend import descend as descend
 from adaptive_optax.core.leafwise import leafwise as leafwise
 from adaptive_optax.core.matrices import MatrixView as MatrixView
+from adaptive_optax.gradients.hard_examples import hard_example_weights as hard_example_weights
+from adaptive_optax.gradients.noise_scale import gradient_noise_scale as gradient_noise_scale
+from adaptive_optax.gradients.smoothed import smoothed as smoothed
+from adaptive_optax.gradients.variance_reduced import variance_reduced as variance_reduced
 from adaptive_optax.learning_rate import schedules as schedules
 from adaptive_optax.learning_rate.hypergradient import hypergradient as hypergradient
 from adaptive_optax.learning_rate.layers import layers_of as layers_of

@@ -1,8 +1,8 @@
 """Wrong variants of the library, each a change of a line or two, and what must catch it.
 
 They stand in `mutants*.txt`: what all rules share and the wrappers, the rules of the library's
-first version with Lookahead, those that see a coordinate or a leaf, and those that see matrices or
-the whole tree.
+first version with Lookahead, those that see a coordinate or a leaf, those that see matrices or the
+whole tree, and what is done to gradients.
 `altered` loads the whole package afresh under another name with one file changed, so that a change
 in `core` reaches every optimizer, and nothing on disk or in the package itself is touched. A check
 is one case that the true rule passes, for six steps unless it says otherwise.
@@ -26,6 +26,8 @@ import test_goldens
 import test_numerics
 import test_oracles
 import test_oracles_trees
+import test_smoothed
+import test_variance_reduced
 
 import adaptive_optax as ao
 
@@ -92,6 +94,11 @@ def _views(library: Any) -> None:
         test_oracles_trees.check_views(library, "muon", {}, steps=2)
 
 
+def _plainly(check: Callable, library: Any) -> None:
+    with jax.disable_jit():
+        check(library)
+
+
 NAMED: dict[str, Callable[[Any], None]] = {
     "centered": test_numerics.check_centered,
     "first step": test_numerics.check_first_step,
@@ -99,6 +106,8 @@ NAMED: dict[str, Callable[[Any], None]] = {
     "recovery": test_numerics.check_recovery,
     "rectifier": test_numerics.check_rectifier,
     "slopes": partial(test_numerics.check_slopes, names=("adam",)),
+    "smoothed": partial(_plainly, test_smoothed.check),
+    "variance_reduced": partial(_plainly, test_variance_reduced.check),
     "views": _views,
 }
 

@@ -51,6 +51,15 @@ def divided(x: jax.Array, denominator: Scalar) -> jax.Array:
     return x / _as(denominator, x)
 
 
+def divided_by_largest(x: jax.Array, largest: jax.Array) -> jax.Array:
+    """X over its largest modulus; x itself where that is 0.
+
+    Both are made smaller first, since XLA may multiply by 1 / largest, which can vanish.
+    """
+    smaller = jnp.where(largest > 1, 0.125, 1.0)
+    return divided(scaled(x, smaller), jnp.where(largest > 0, scaled(largest, smaller), 1.0))
+
+
 def shifted(x: jax.Array, by: Scalar) -> jax.Array:
     """X plus a scalar or a real array, in x's dtype."""
     return x + _as(by, x)
@@ -149,6 +158,17 @@ def clipped(x: jax.Array, limit: Scalar | jax.Array) -> jax.Array:
     return jnp.clip(x, -_as(limit, x), _as(limit, x))
 
 
+def bounded(x: jax.Array, limit: Scalar) -> jax.Array:
+    """X with what is finite between -limit and limit, so that sums of it stay finite.
+
+    What is not finite is nan, which shows in the update whatever it is rounded to.
+    """
+    if jnp.iscomplexobj(x):
+        return jax.lax.complex(bounded(x.real, limit), bounded(x.imag, limit))
+    limit = _as(limit, x)
+    return jnp.where(jnp.isfinite(x), jnp.clip(x, -limit, limit), jnp.nan)
+
+
 def summable(x: jax.Array) -> jax.Array:
     """X with every modulus so limited that all sums of squares and products are finite."""
     return clipped(x, float(jnp.finfo(x.dtype).max / max(x.size, 1)) ** 0.5 / 8)
@@ -164,6 +184,12 @@ def norm(x: jax.Array) -> jax.Array:
     parts = jnp.abs(divided(x, unit))
     size = jnp.where(largest > 0, unit * root(jnp.sum(parts * parts)), 0.0)
     return jnp.minimum(size, jnp.finfo(unit.dtype).max / 2)
+
+
+def corrected(g: jax.Array, before: jax.Array, strength: Scalar) -> jax.Array:
+    """MARS's g + strength (g - before), shortened to norm 1 where it is longer."""
+    c = g + scaled(g - before, strength)
+    return divided(c, jnp.maximum(norm(c), 1.0))
 
 
 def rms(x: jax.Array) -> jax.Array:

@@ -7,24 +7,22 @@
 
 Three slots a parameter. When to use it: language models, at about AdamW's rate or more. This is
 the published approximation, with the last step's gradient for `before`; the exact form takes the
-gradient at the last parameters on this step's examples. Departures: none from the paper's
-algorithm; the authors' code leaves leaves of one axis to AdamW.
+gradient at the last parameters on this step's examples: `variance_reduced(inner, "mars")`, over
+any optimizer. Departures: none from the paper's algorithm; the authors' code leaves leaves of one
+axis to AdamW.
 """
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
 from adaptive_optax.core.arrays import (
     bias,
+    corrected,
     debias,
     denominator,
     divided,
     ema,
     ema_of_squares,
-    norm,
     real_slot,
-    scaled,
     zeros_slot,
 )
 from adaptive_optax.core.checks import check_fraction, check_non_negative
@@ -65,8 +63,7 @@ def scale_by_mars(
         return bias(b1, count), bias(b2, count)
 
     def update(g, slots, p, biases):
-        c = g + scaled(g - slots.before, gamma * b1 / (1 - b1))
-        c = divided(c, jnp.maximum(norm(c), 1.0))
+        c = corrected(g, slots.before, gamma * b1 / (1 - b1))
         mu, nu = ema(slots.mu, c, b1), ema_of_squares(slots.nu, c, b2)
         root = denominator(nu, eps, "outside", correction=biases[1])
         return divided(debias(mu, biases[0]), root), MarsSlots(mu, nu, g)

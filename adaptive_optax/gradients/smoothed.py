@@ -1,0 +1,129 @@
+"""Smoothed: a low-pass filter of the gradients, before any optimizer.
+
+Grokfast (Lee, Kang, Kim & Lee, 2024, arXiv:2405.20233):
+    m  <- decay m + (1 - decay) g          the slow part of the gradient, from 0
+    g' = direct g + amplification m        what the inner optimizer gets
+
+What the filter makes of a gradient that
+    stays (its DC gain)          direct + amplification
+    turns at every step          direct + amplification (1 - decay) / (1 + decay)
+    is independent noise         the root of direct^2 + 2 direct amplification (1 - decay)
+                                 + amplification^2 (1 - decay) / (1 + decay), of its deviation
+With the paper's 0.98 and 2 these are 3, 1.02 and 1.06. A steady gradient is trebled, and so the
+honest control is the same optimizer without the filter at (direct + amplification) times the
+learning rate, and with a weight decay as many times smaller where the rate multiplies it. For one
+to which the scale of gradients is one (Adam, Lion and most adaptive ones) it is the same optimizer
+at the same rate.
+
+One slot a parameter besides the inner state. When to use it: where the training loss is low long
+before the validation loss is; as `smoothed(inner, decay, 1.0, direct=0.0, bias_correction=True)`,
+the plain average, where batches are so small that the gradients are mostly noise.
+Departures: the paper leaves the start of m open. It is 0 here, so that the slow part comes in over
+about 1 / (1 - decay) steps; in the authors' program it is the first gradient. With
+`bias_correction`, m is divided by 1 - decay^t, and the DC gain is exact from the first step on.
+"""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+from adaptive_optax.core.anatomy import described
+from adaptive_optax.core.arrays import bias, bounded, debias, ema, scaled, zeros_slot
+from adaptive_optax.core.checks import check_fraction, check_non_negative, check_transformation
+from adaptive_optax.core.leafwise import LeafwiseState, leafwise
+from adaptive_optax.core.types import Scalar, Transformation
+from adaptive_optax.gradients.handed_on import handed_on, opened
+
+
+class SlowSlots(NamedTuple):
+    """What a leaf remembers."""
+
+    slow: Any  # m, the average gradient
+
+
+class SmoothedState(NamedTuple):
+    """What the filter remembers."""
+
+    count: Any  # updates done, int32, shape (); None without bias correction
+    slow: Any  # m, float32 or wider; a tree shaped like the parameters
+    inner_state: Any
+
+
+def smoothed(
+    inner: optax.GradientTransformation | None = None,
+    decay: Scalar = 0.98,
+    amplification: Scalar = 2.0,
+    *,
+    direct: Scalar = 1.0,
+    bias_correction: bool = False,
+) -> Transformation:
+    """Any optimizer, on gradients whose slow part is amplified.
+
+    Args:
+      inner: a transformation of gradients; None gives the filter alone, to be chained.
+      decay: of the average m, in [0, 1).
+      amplification: what m is multiplied by, at least 0.
+      direct: share of the gradient itself, at least 0; 0 leaves the average alone.
+      bias_correction: whether m is divided by 1 - decay^t.
+
+    Returns:
+      A transformation that forwards extra arguments. The filtered gradient of a steady one is
+      direct + amplification times as large.
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range.
+
+    >>> import adaptive_optax as ao, jax.numpy as jnp
+    >>> tx = smoothed(ao.sgd(1.0), decay=0.5, amplification=2.0)
+    >>> params = jnp.array(0.0)
+    >>> state, steps = tx.init(params), []
+    >>> for g in (4.0, 4.0, -4.0):
+    ...     updates, state = tx.update(jnp.array(g), state, params)
+    ...     steps.append(float(updates))
+    >>> steps
+    [-8.0, -10.0, 5.0]
+    """
+    if inner is not None:
+        check_transformation("smoothed", inner=inner)
+    check_fraction("smoothed", decay=decay)
+    check_non_negative("smoothed", amplification=amplification, direct=direct)
+    wrapped = optax.with_extra_args_support(optax.identity() if inner is None else inner)
+
+    def start(p):
+        return SlowSlots(zeros_slot(p))
+
+    def per_step(count):
+        return bias(decay, count)
+
+    def step(g, slots, p, weight):
+        # Beyond this the sum would overflow.
+        g = bounded(g, float(jnp.finfo(g.dtype).max) / (1.0 + direct + amplification))
+        slow = ema(slots.slow, g, decay)
+        shown = debias(slow, weight) if bias_correction else slow
+        return scaled(g, direct) + scaled(shown, amplification), SlowSlots(slow)
+
+    low_pass = leafwise(SlowSlots, start, step, per_step=per_step if bias_correction else None)
+
+    def init(params):
+        first = low_pass.init(params)
+        return SmoothedState(first.count, first.slots.slow, wrapped.init(params))
+
+    def update(grads, state, params=None, **extra_args):
+        before = LeafwiseState(state.count, SlowSlots(state.slow))
+        found, after = low_pass.update(opened("smoothed", grads, params), before)
+        inner_state = state.inner_state
+        updates, inner_state = handed_on(wrapped, grads, found, inner_state, params, extra_args)
+        return updates, SmoothedState(after.count, after.slots.slow, inner_state)
+
+    return described(
+        optax.GradientTransformationExtraArgs(init, update),
+        "smoothed",
+        options={
+            "decay": decay,
+            "amplification": amplification,
+            "direct": direct,
+            "bias_correction": bias_correction,
+        },
+        members={} if inner is None else {"inner": inner},
+    )
