@@ -35,6 +35,8 @@ WRAPPERS = {
     "layerwise_decay": lambda tx: ao.layerwise_decay(tx, layers=one_layer),
     "gradual_unfreezing": lambda tx: ao.gradual_unfreezing(tx, 2, layers=one_layer),
     "multi_steps": lambda tx: ao.multi_steps(tx, 2),
+    "smoothed": ao.smoothed,
+    "variance_reduced": ao.variance_reduced,
     "plateau": lambda tx: optax.chain(tx, ao.reduce_on_plateau(patience=1)),
 }
 
@@ -54,7 +56,8 @@ def run(tx, params, steps=STEPS):
     def step(carry, now):
         params, state = carry
         value = 1.0 + 0.1 * now
-        updates, state = tx.update(grads_at(params, now), state, params, value=value)
+        grads = grads_at(params, now)
+        updates, state = tx.update(grads, state, params, value=value, previous_grads=grads)
         return (optax.apply_updates(params, updates), state), None
 
     start = (params, tx.init(params))
@@ -114,7 +117,8 @@ def in_train_state(tx):
         loss, grads = jax.value_and_grad(lambda p: jnp.mean((model.apply(p, x) - 1) ** 2))(
             state.params
         )
-        return state.apply_gradients(grads=grads, value=loss)
+        extra = {"previous_grads": grads}
+        return state.apply_gradients(grads=grads, value=loss, extra_args=extra)
 
     for _ in range(STEPS):
         state = step(state)
@@ -134,7 +138,7 @@ def in_nnx(tx):
     @nnx.jit
     def step(model, optimizer):
         loss, grads = nnx.value_and_grad(lambda m: jnp.mean((m.a(x) - 1) ** 2))(model)
-        optimizer.update(model, grads, value=loss)
+        optimizer.update(model, grads, value=loss, previous_grads=grads)
 
     for _ in range(STEPS):
         step(model, optimizer)
@@ -146,7 +150,8 @@ def state_type(tx):
     params = params_of()
     state = tx.init(params)
     for _ in range(3):
-        updates, new = tx.update(grads_at(params, 1.0), state, params, value=1.0)
+        grads = grads_at(params, 1.0)
+        updates, new = tx.update(grads, state, params, value=1.0, previous_grads=grads)
         assert form(new) == form(state)
         assert form(updates) == form(params)
         state = new
@@ -182,8 +187,10 @@ def serialized(tx):
     restored = flax.serialization.from_bytes(tx.init(params), data)
     jax.tree.map(np.testing.assert_array_equal, restored, state)
     grads = grads_at(params, 0.5)
-    kept = tx.update(grads, state, params, value=1.0)
-    back = tx.update(grads, jax.tree.map(jnp.asarray, restored), params, value=1.0)
+    kept, back = (
+        tx.update(grads, each, params, value=1.0, previous_grads=grads)
+        for each in (state, jax.tree.map(jnp.asarray, restored))
+    )
     jax.tree.map(np.testing.assert_array_equal, kept, back)
 
 
