@@ -91,10 +91,12 @@ from adaptive_optax.optimizers.sophia import sophia as sophia
 from adaptive_optax.optimizers.yogi import scale_by_yogi as scale_by_yogi
 from adaptive_optax.optimizers.yogi import yogi as yogi
 from adaptive_optax.wrappers.averaged import averaged as averaged
+from adaptive_optax.wrappers.blend import blend as blend
 from adaptive_optax.wrappers.cautious import cautious as cautious
 from adaptive_optax.wrappers.evaluation import eval_params as eval_params
 from adaptive_optax.wrappers.lookahead import lookahead as lookahead
 from adaptive_optax.wrappers.schedule_free import schedule_free as schedule_free
+from adaptive_optax.wrappers.switch import switch as switch
 
 __version__ = "0.1.0"
 

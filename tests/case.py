@@ -25,7 +25,8 @@ class Case(NamedTuple):
     @property
     def title(self) -> str:
         """README's name: of a wrapper over an inner optimizer, that of the wrapper."""
-        return self.id if "(" not in self.id else f"{self.names[0]}(inner)"
+        inside = "members" if self.names[0] in ("blend", "switch") else "inner"
+        return self.id if "(" not in self.id else f"{self.names[0]}({inside})"
 
 
 def case(title: str, name: str, slots: int, rate: float, /, *, also=(), **about) -> Case:
@@ -49,6 +50,17 @@ def over(wrapper: str, title: str, inner: Case, slots: int, /, *, also=(), **abo
     memory = f"inner + {more}" if more else "inner"
     about = {"elementwise": inner.elementwise, "memory": memory, **about}
     return Case(title, make, (wrapper, *also), slots, inner.rate, **about)
+
+
+def several(wrapper: str, title: str, members: dict[str, Case], slots: int, /, **about) -> Case:
+    options = about.pop("options", {})
+    first = next(iter(members.values()))
+
+    def make(learning_rate: Any = first.rate) -> optax.GradientTransformation:
+        inners = {name: row.make(learning_rate) for name, row in members.items()}
+        return getattr(ao, wrapper)(inners, **options)
+
+    return Case(title, make, (wrapper,), slots, first.rate, **about)
 
 
 def by_id(row: Case) -> str:

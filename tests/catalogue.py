@@ -7,7 +7,7 @@ every public name is here.
 import catalogue_field
 import catalogue_subject
 import pytest
-from case import by_id, over
+from case import by_id, over, several
 
 __all__ = [
     "CASES",
@@ -68,6 +68,27 @@ WRAPPED = [
         rule="u where it goes down the gradient, scaled up to make good for the rest",
         when="over an optimizer with momentum",
         elementwise=False,
+    ),
+    several(
+        "blend",
+        "blend(adam+momentum)-hedge",
+        {"adam": _BY_ID["adam"], "momentum": _BY_ID["momentum"]},
+        5,
+        options={"adapt": "hedge"},
+        rule="u = sum w n u_i / n_i, n = sum w n_i; w given, or learned by hedge or hypergradient",
+        when="one member's weakness is another's strength",
+        memory="all members' + 1 a member where weights learn",
+        elementwise=False,
+    ),
+    several(
+        "switch",
+        "switch(adam->momentum)-at",
+        {"adam": _BY_ID["adam"], "momentum": _BY_ID["momentum"]},
+        3,
+        options={"at": [3]},
+        rule="u of the active member; the next one at a step, a plateau, by SWATS or a bandit",
+        when="a fast start by one, an end by another",
+        memory="all members'",
     ),
 ]
 

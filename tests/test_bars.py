@@ -38,6 +38,13 @@ WRAPPERS = {
     "smoothed": ao.smoothed,
     "variance_reduced": ao.variance_reduced,
     "plateau": lambda tx: optax.chain(tx, ao.reduce_on_plateau(patience=1)),
+    "blend": lambda tx: ao.blend({"inner": tx, "sgd": optax.sgd(0.1)}),
+    "hedge": lambda tx: ao.blend({"inner": tx, "sgd": optax.sgd(0.1)}, adapt="hedge"),
+    "learned": lambda tx: ao.blend({"inner": tx, "sgd": ao.sgd(0.1)}, adapt="hypergradient"),
+    "switch": lambda tx: ao.switch({"inner": tx, "sgd": optax.sgd(0.1, momentum=0.9)}, at=[3]),
+    "bandit": lambda tx: ao.switch({"sgd": ao.sgd(0.1), "inner": tx}, when="bandit", window=4),
+    "stalled": lambda tx: ao.switch({"sgd": ao.sgd(0.1), "inner": tx}, when="plateau", window=4),
+    "swats": lambda tx: ao.switch({"inner": tx, "sgd": optax.sgd(0.1)}, when="swats", window=4),
 }
 
 
@@ -210,7 +217,10 @@ CONTEXTS = (
 )
 
 
-LIGHT = ("layerwise_decay", "gradual_unfreezing", "multiplicative")  # as others are, or simpler
+LIGHT = (  # as others are, or simpler
+    *("layerwise_decay", "gradual_unfreezing", "multiplicative", "blend", "learned"),
+    *("bandit", "stalled", "swats"),
+)
 
 
 def pairs():

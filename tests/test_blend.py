@@ -47,17 +47,18 @@ def steps_of(tx, rows, jit=True):
     return np.stack(found), states
 
 
-def expected(rows, adapt, normalize, prior, step_size=0.02):
+def expected(rows, adapt, normalize, prior, step_size=0.2):
     """The oracle of a blend of SGD with momentum 0, 0.5 and 0.9."""
     weights, moments, losses = np.array(prior), np.zeros((3, 5)), []
-    steps, found = np.zeros((3, 5)), []
+    steps, found, rounds = np.zeros((3, 5)), [], 0
     for g in rows:
         if adapt:
             losses.append(oracle.judged(g, steps))
             if adapt == "hedge":
                 weights = oracle.adahedge(losses, prior)[-1]
             elif any(losses[-1] != losses[-1][0]):
-                weights = oracle.projected(weights - step_size * losses[-1])
+                rounds += 1
+                weights = oracle.projected(weights - step_size / rounds**0.5 * losses[-1])
         moments = np.array([[0.0], [0.5], [0.9]]) * moments + g
         updates = [-rate * m for rate, m in zip(RATES.values(), moments, strict=True)]
         mixture, steps = oracle.mixed(updates, weights, normalize)

@@ -8,7 +8,8 @@ import pytest
 
 import adaptive_optax as ao
 from adaptive_optax.core.anatomy import anatomy
-from adaptive_optax.core.effective import effective, invariant, mean_rate, rates
+from adaptive_optax.core.effective import effective, invariant, rates
+from adaptive_optax.monitoring.group_rates import mean_rate
 
 PARAMS = {"layer_0": jnp.array([1.0, -2.0]), "layer_1": jnp.array([3.0, 1.0, 0.5])}
 FIRST = {"layer_0": True, "layer_1": False}

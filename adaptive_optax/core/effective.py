@@ -17,7 +17,6 @@ import optax
 from adaptive_optax.core.anatomy import Part, anatomy, closed_over
 from adaptive_optax.core.leaves import broadcast, flat
 from adaptive_optax.core.rate import Rate
-from adaptive_optax.core.types import Scalar
 
 _INVARIANT = {
     *("acprop", "adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "adan"),
@@ -290,17 +289,3 @@ _HANDLERS: dict[str, Callable[[Part, _Walked, list[Effective]], list[Effective]]
     "scale_by_cocob": _to_target,
     "set_to_zero": _to_zero,
 }
-
-
-def mean_rate(found: list[Scalar | None], sizes: list[int]) -> Any:
-    """One rate of many leaves: their mean by size; nan where a leaf's is not known, or none is."""
-    by_rate: dict[int, tuple[Any, int]] = {}
-    for rate, size in zip(found, sizes, strict=True):
-        before = by_rate.get(id(rate), (rate, 0))[1]
-        by_rate[id(rate)] = (rate, before + size)
-    whole = sum(size for _, size in by_rate.values())
-    if whole == 0 or any(rate is None and size for rate, size in by_rate.values()):
-        return jnp.nan
-    if len({id(rate) for rate, size in by_rate.values() if size}) == 1:
-        return next(rate for rate, size in by_rate.values() if size)
-    return sum(rate * (size / whole) for rate, size in by_rate.values() if size)

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 
 from adaptive_optax.core.anatomy import Part, parts
 from adaptive_optax.core.arrays import narrowed, scaled, working_dtype
-from adaptive_optax.core.effective import KEEPERS, effective, mean_rate
+from adaptive_optax.core.effective import KEEPERS, effective
 from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.rate import UNKNOWN, Rate
+from adaptive_optax.core.types import Scalar
 
 Members = Mapping[str, set[int]]  # of each group the places of its leaves
 
@@ -146,3 +147,17 @@ def _keeps_all(part: Part) -> bool:
         return all(_keeps_all(member) for member in part.members.values())
     built_in = part.name in ("scale", "scale_by_schedule") or "learning_rate" in part.options
     return part.library == "adaptive_optax" or not built_in
+
+
+def mean_rate(found: list[Scalar | None], sizes: list[int]) -> Any:
+    """One rate of many leaves: their mean by size; nan where a leaf's is not known, or none is."""
+    by_rate: dict[int, tuple[Any, int]] = {}
+    for rate, size in zip(found, sizes, strict=True):
+        before = by_rate.get(id(rate), (rate, 0))[1]
+        by_rate[id(rate)] = (rate, before + size)
+    whole = sum(size for _, size in by_rate.values())
+    if whole == 0 or any(rate is None and size for rate, size in by_rate.values()):
+        return jnp.nan
+    if len({id(rate) for rate, size in by_rate.values() if size}) == 1:
+        return next(rate for rate, size in by_rate.values() if size)
+    return sum(rate * (size / whole) for rate, size in by_rate.values() if size)

@@ -13,8 +13,9 @@ stay as given, or learn from how the next gradient g, of another batch, judges e
     "hedge"          w_i ~ w_i(0) exp(-eta sum l_i), eta = log(members) / gap: AdaHedge (de Rooij,
                      van Erven, Grunwald & Koolen, 2014, arXiv:1301.0534), where gap is 0.1 and the
                      sum of what the mixture lost against its mixability; no rate to tune
-    "hypergradient"  w <- nearest point of the simplex to w - step_size l: descent along the loss's
-                     own slope in the weights (after Baydin et al., 2018, arXiv:1703.04782)
+    "hypergradient"  w <- nearest point of the simplex to w - step_size l / sqrt(t): descent along
+                     the loss's own slope in the weights (after Baydin et al., 2018,
+                     arXiv:1703.04782), in steps that shrink, since noise judges too
 
 Memory: every member's state; one more slot a parameter and member where the weights learn. Time:
 every member's. When to use it: where one member's weakness is another's strength, and as a test of
@@ -34,12 +35,12 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_optax.core.agreement import agreement
-from adaptive_optax.core.anatomy import described
+from adaptive_optax.core.anatomy import anatomy, described, parts
 from adaptive_optax.core.arrays import norm, scaled, working_dtype
 from adaptive_optax.core.checks import check_choice, check_positive
 from adaptive_optax.core.leafwise import LeafwiseState, lift
 from adaptive_optax.core.leaves import flat, is_trained
-from adaptive_optax.core.lift import Rule
+from adaptive_optax.core.lift import Rule, wide_view
 from adaptive_optax.core.programs import compiled
 from adaptive_optax.core.treewise import norm_of_all
 from adaptive_optax.core.types import Scalar, Transformation
@@ -67,7 +68,7 @@ def blend(
     weights: Mapping[str, Any] | Sequence[Any] | None = None,
     *,
     adapt: str | None = None,
-    step_size: Scalar = 0.02,
+    step_size: Scalar = 0.2,
     normalize: bool = True,
 ) -> Transformation:
     """Several optimizers at once, each with a weight.
@@ -77,8 +78,8 @@ def blend(
       weights: of each member, by name or in the members' order: numbers of at least 0 or, where
         adapt is None, schedules; they are divided by their sum. None takes equal ones.
       adapt: None keeps the weights; "hedge" and "hypergradient" learn them, from these on.
-      step_size: of "hypergradient", above 0: how much a member gains in a step over one that is
-        judged worse by 1, half of the scale.
+      step_size: of "hypergradient", above 0: how much a member gains in the first step over one
+        that is judged worse by 1, half of the scale.
       normalize: whether members get the mixture's length before they are mixed, so that their
         learning rates' proportion does not weigh them too.
 
@@ -111,6 +112,10 @@ def blend(
     learning = _LEARNING[adapt](step_size) if adapt else None
     walk = _mixing(len(names), keeps=adapt is not None)
     slots = walk.rule.slots
+    own = {
+        name: all(part.library == "adaptive_optax" for part in parts(anatomy(inners[name])))
+        for name in names
+    }  # these compute alike for any parameters, and are told wide ones lest steps be rounded twice
 
     def init(params):
         start = weights_at(given, jnp.zeros((), jnp.int32))
@@ -122,24 +127,27 @@ def blend(
             inner_states={name: inners[name].init(params) for name in names},
         )
 
-    def judged(grads, state):
+    def judged(rule, grads, state):
         """Weights and what they learn from, after the gradient has judged the last steps."""
         found = [agreement(grads, state.steps[name]) for name in names]
         longest = jnp.max(jnp.stack([each.direction for each in found]))
         unit = jnp.where(longest > 0, longest, 1.0)
         losses = jnp.stack([each.cosine * (each.direction / unit) for each in found])
         before = jnp.stack([state.weights[name] for name in names]), state.learned
-        after = learning.learn(*before, losses)
+        after = rule.learn(*before, losses)
         known = jnp.all(jnp.isfinite(losses))
         return jax.tree.map(lambda new, old: jnp.where(known, new, old), after, before)
 
     def update(grads, state, params=None, **extra_args):
         updates, inner_states = [], {}
         for name in names:
-            u, inner = inners[name].update(grads, state.inner_states[name], params, **extra_args)
+            seen = _widened(params) if own[name] else params
+            u, inner = inners[name].update(grads, state.inner_states[name], seen, **extra_args)
             updates.append(u)
             inner_states[name] = inner
-        now, learned = judged(grads, state) if learning else (weights_at(given, state.count), None)
+        now, learned = (
+            judged(learning, grads, state) if learning else (weights_at(given, state.count), None)
+        )
         factors = _factors(updates, now) if normalize else jnp.ones_like(now)
         before = LeafwiseState(None, slots(*(state.steps[name] for name in names if learning)))
         mixed, walked = walk.update(
@@ -208,6 +216,12 @@ def _factors(updates: Sequence[Any], weights: jax.Array) -> jax.Array:
 
 
 _length = compiled(lambda u: norm(u.astype(working_dtype(u.dtype))))
+
+
+def _widened(params: Any) -> Any:
+    """The parameters in the dtype to compute in."""
+    leaves, treedef = flat(params)
+    return jax.tree.unflatten(treedef, [wide_view(p) if is_trained(p) else p for p in leaves])
 
 
 def _named(names: Sequence[str], values: Any) -> dict[str, Any]:

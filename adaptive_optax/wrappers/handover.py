@@ -102,8 +102,9 @@ def _holder(part: Part, state: Any) -> _Holder | None:
         for field, kind in _KINDS[rule.name.removeprefix("scale_by_")].items()
         if getattr(slots, field, None) is not None
     }
-    decays = {field: rule.options.get(kind.decay) for field, kind in kinds.items()}
-    if not kinds or not all(isinstance(decay, float | int) for decay in decays.values()):
+    options = {field: rule.options.get(kind.decay) for field, kind in kinds.items()}
+    decays = {field: float(x) for field, x in options.items() if isinstance(x, float | int)}
+    if not kinds or len(decays) < len(kinds):
         return None
     scheduled = callable(rule.options.get("learning_rate"))
     return _Holder(kinds, decays, node, scheduled)

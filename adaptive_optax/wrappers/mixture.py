@@ -55,13 +55,18 @@ def hedge() -> Learning:
 
 
 def descent(step_size: Scalar) -> Learning:
-    """Descent along the losses, back to the nearest point of the simplex."""
+    """Descent along the losses, back to the nearest point of the simplex, in ever smaller steps."""
 
-    def learn(weights, learned, losses):
-        moved = jnp.any(losses != losses[0])
-        return jnp.where(moved, _projected(weights - step_size * losses), weights), learned
+    def start(weights):
+        return jnp.zeros_like(weights[0])
 
-    return Learning(lambda weights: None, learn)
+    def learn(weights, rounds, losses):
+        judged = jnp.any(losses != losses[0])
+        rounds = rounds + judged.astype(rounds.dtype)
+        point = weights - step_size / jnp.sqrt(jnp.maximum(rounds, 1)) * losses
+        return jnp.where(judged, _projected(point), weights), rounds
+
+    return Learning(start, learn)
 
 
 def _hedge_rate(learned: Hedged) -> jax.Array:

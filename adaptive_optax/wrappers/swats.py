@@ -69,7 +69,7 @@ def swats(members: Sequence[Transformation], window: int, tolerance: Scalar) -> 
         damping = 1 - momentum if isinstance(momentum, float) else damping
 
     def start():
-        return SwatsState(*(wide(0.0) for _ in range(4)), jnp.zeros((), jnp.int32))
+        return SwatsState(wide(0.0), wide(0.0), wide(0.0), wide(0.0), jnp.zeros((), jnp.int32))
 
     def decide(memory, seen):
         found = agreement(seen.grads, seen.updates)

@@ -20,6 +20,7 @@ A member's schedule counts the member's own steps from when it took over.
 Departures: those of `swats.py` and `bandit.py`.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -59,10 +60,8 @@ class SwitchState(NamedTuple):
         """The parameters to evaluate by the active member."""
         names = list(self.active)
         number = jnp.argmax(jnp.stack([self.active[name] for name in names]))
-        return taken(
-            number,
-            [lambda name=name: eval_params(self.inner_states[name], params) for name in names],
-        )
+        each = [functools.partial(eval_params, self.inner_states[name], params) for name in names]
+        return taken(number, each)
 
 
 def switch(
