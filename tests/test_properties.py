@@ -59,6 +59,8 @@ NEITHER = {
     "adam-l2": (2.0**-6, "the penalty has the scale of the parameters"),
     "radam": (1.0, "its steps before the rectifier is defined are the gradient's"),
     "mars": (2.0**-4, "its clip acts on norms above 1"),
+    "blend(adam+momentum)-hedge": (1.0, "it mixes steps of both kinds"),
+    "switch(adam->momentum)-at": (1.0, "it goes from one kind to the other"),
     "sophia": (2.0**-12, "the curvature is given, and does not grow with the loss here"),
 }
 WORLDS = {
@@ -135,7 +137,7 @@ def test_moved_rows_and_columns_move_their_steps(row):
         assert moved <= (0 if row.elementwise else 1e-9)
 
 
-TREE_RULES = ("prodigy", "dadapt_adam", "dog", "dowg")
+TREE_RULES = ("prodigy", "dadapt_adam", "dog", "dowg", "blend(adam+momentum)-hedge")
 
 
 @pytest.mark.parametrize("row", CASES, ids=by_id)
@@ -171,7 +173,7 @@ def test_steps_for_a_loss_times_4(row):
         assert same < 1e-6 < linear
 
 
-TURNING = (*LINEAR, "lars", "dog", "dowg", "muon", "soap")
+TURNING = (*LINEAR, "lars", "dog", "dowg", "muon", "soap", "switch(adam->momentum)-at")
 
 
 @pytest.mark.parametrize("row", CASES, ids=by_id)

@@ -132,22 +132,16 @@ def switch(
             jnp.zeros((), jnp.int32), flags(jnp.zeros((), jnp.int32)), criterion.start(), states
         )
 
-    def stepping(k, grads, state, params, extra_args):
-        """The step of the k-th member, as a branch."""
-        name, (leaves, treedef) = names[k], flat(grads)
+    def stepping(k, still, grads, state, params, extra_args):
+        """The step of the k-th member, as a branch; `still` are updates that move nothing."""
+        name = names[k]
 
         def branch():
             before = state.inner_states[name]
             updates, after = inners[name].update(grads, before, params, **extra_args)
-            moves = [
-                as_before(unmoved(g, p), u)
-                for g, p, u in zip(
-                    leaves, matching(treedef, params), matching(treedef, updates), strict=True
-                )
-                if is_trained(g)
-            ]
+            moves = map(as_before, still, matching(flat(grads)[1], updates))
             states = {**state.inner_states, name: jax.tree.map(as_before, before, after)}
-            return moves, states
+            return [u for u in moves if is_trained(u)], states
 
         return branch
 
@@ -175,17 +169,16 @@ def switch(
 
     def update(grads, state, params=None, **extra_args):
         active = jnp.argmax(jnp.stack([state.active[name] for name in names])).astype(jnp.int32)
-        branches = [stepping(k, grads, state, params, extra_args) for k in range(len(names))]
-        moves, states = taken(active, branches)
         leaves, treedef = flat(grads)
+        weights = [None] * len(leaves) if params is None else flat(params)[0]
+        still = [unmoved(g, p) for g, p in zip(leaves, weights, strict=True)]
+        steps = [stepping(k, still, grads, state, params, extra_args) for k in range(len(names))]
+        moves, states = taken(active, steps)
         moving = iter(moves)
-        updates = [
-            next(moving) if is_trained(g) else unmoved(g, p)
-            for g, p in zip(leaves, matching(treedef, params), strict=True)
-        ]
+        updates = [next(moving) if is_trained(zero) else zero for zero in still]
         updates = jax.tree.unflatten(treedef, updates)
         count = optax.safe_increment(state.count)
-        if len(names) == 1:
+        if len(names) == 1 or not moves:
             return updates, SwitchState(count, state.active, state.memory, states)
         check_params("switch", "the state of the member that takes over", params)
         seen = Seen(count, active, grads, updates, extra_args)
