@@ -14,6 +14,10 @@ EXAMPLES = """examples:
       the classical comparison at one fixed rate
   adaptive-optax compare --optimizers adam,lion --learning-rate step
       a schedule over searched rates; 0.01:step fixes the rate at its start
+  adaptive-optax compare --task text --optimizers "adam,lion,blend(adam+lion),switch(adam->sgd)"
+      mixtures, tuned by as many runs as one optimizer; at half of the run is where it switches
+  adaptive-optax compare --optimizers "switch(adam->sgd,when=swats),lookahead(radam,every=10)"
+      options of wrappers, as their functions name them
   adaptive-optax compare --task regression --optimizers sgd --learning-rate 0.01
   adaptive-optax compare --task cifar10 --data-dir ~/data/cifar-10-batches-py --epochs 20
 """
@@ -29,6 +33,7 @@ CONTRACT_EXAMPLES = """examples:
 
 The exit code is 0 where all is kept, 1 where a property failed and 2 for misuse.
 """
+TASKS = "digits (default), digits_mlp, text, imbalanced, imbalanced_weighted, cifar10, regression"
 OTHER_EXAMPLES = """  adaptive-optax range-test --optimizers adam,lion
   adaptive-optax explain my_module:my_optimizer
   adaptive-optax report runs
@@ -115,8 +120,13 @@ def _add_compare(commands, formatter: type) -> None:
         "compare", help=help_text, description=help_text, epilog=EXAMPLES, formatter_class=formatter
     )
     add = compare.add_argument
-    add("--task", default="digits", help="digits (default), cifar10 or regression")
-    add("--optimizers", metavar="A,B", help="names with commas between; all by default")
+    add("--task", default="digits", help=TASKS)
+    add(
+        "--optimizers",
+        metavar="A,B",
+        help="names with commas between; a wrapper has others inside, and options: "
+        "lookahead(adam,every=10), blend(adam+lion), switch(adam->sgd); all by default",
+    )
     add(
         "--learning-rate",
         metavar="X",
@@ -126,6 +136,12 @@ def _add_compare(commands, formatter: type) -> None:
     add("--seeds", type=int, metavar="N", help="runs a learning rate (digits: 3)")
     add("--epochs", type=int, metavar="N", help="passes over the data (digits: 15)")
     add("--grid", type=int, default=3, metavar="N", help="learning rates at a time (default 3)")
+    add(
+        "--evaluate-every",
+        type=int,
+        metavar="N",
+        help="steps from one evaluation to the next (digits: 33, an epoch)",
+    )
     add("--data-dir", metavar="DIR", help="where the files of cifar10 are")
     add(
         "--out",
@@ -138,14 +154,14 @@ def _add_compare(commands, formatter: type) -> None:
 
 def _compare(options: argparse.Namespace) -> int:
     _need("compare", rich="rich", matplotlib="matplotlib")
-    if options.task == "digits":
-        _need("compare", sklearn="scikit-learn")
     from rich.console import Console
 
     from adaptive_optax import comparison
-    from adaptive_optax.comparison import report
+    from adaptive_optax.comparison import report, tasks
     from adaptive_optax.comparison.progress import Bar, Lines
 
+    if options.task in tasks.FROM_SKLEARN:
+        _need("compare", sklearn="scikit-learn")
     console = Console()
     progress: Lines = Bar(console) if console.is_terminal else Lines(_write)
     try:
@@ -155,6 +171,7 @@ def _compare(options: argparse.Namespace) -> int:
             seeds=options.seeds,
             epochs=options.epochs,
             grid=options.grid,
+            evaluate_every=options.evaluate_every,
             learning_rate=options.learning_rate,
             data_dir=options.data_dir,
             out=options.out,

@@ -70,8 +70,8 @@ def main(words: Sequence[str] | None = None) -> int:
     seeds = list(range(options.first_seed, options.first_seed + options.seeds))
     trainer = Trainer(task, seeds, task.epochs, GRID)
     print(f"{'':16} suggested  best by accuracy   best by loss      there           at the best")
-    for entry in names.entries(options.optimizers):
-        table = scores(trainer, entry, names.centre(entry, task.centres))
+    for entry in names.entries(options.optimizers, task.centres, trainer.steps):
+        table = scores(trainer, entry, entry.centre)
         best = max(table, key=lambda rate: table[rate])
         by_loss = max(table, key=lambda rate: (table[rate].kept, table[rate].loss))
         found = range_test(task, entry.make, steps=options.steps, seed=seeds[0])

@@ -57,6 +57,17 @@ def test_steps_to_target():
     assert statistics.steps_to_target([0.1], None, True, 10) is None
 
 
+def test_the_bootstrap_holds_the_mean_about_as_often_as_it_says():
+    draws, held = np.random.RandomState(2), 0
+    for _ in range(500):
+        low, high = statistics.interval(draws.randn(30), 0.9, draws=500)
+        held += low <= 0 <= high
+    assert 0.84 <= held / 500 <= 0.93
+    assert statistics.interval([3.0]) == (3.0, 3.0)
+    wide, narrow = (statistics.interval([1.0, 2.0, 4.0], share) for share in (0.99, 0.5))
+    assert wide[0] < narrow[0] < 7 / 3 < narrow[1] < wide[1]
+
+
 def test_spread_of_one_is_unknown():
     assert math.isnan(statistics.spread([1.0]))
     assert math.isnan(statistics.mean([]))

@@ -110,13 +110,13 @@ def _groups(rows: list[Row]) -> list[list[Row]]:
 
 
 def _of(what: str) -> Any:
-    """Steps, and values (seeds, epochs), of a history."""
+    """Steps, and values (seeds, evaluations), of a history."""
 
     def values(found, row):
         y = np.array([getattr(run, what) for run in row.chosen], float)
-        each = found.config["steps"] / found.config["epochs"]
         first = 1 if what == "train_loss" else 0
-        return each * (first + np.arange(y.shape[1])), y
+        x = found.config["evaluate_every"] * (first + np.arange(y.shape[1]))
+        return np.minimum(x, found.config["steps"]), y
 
     return values
 

@@ -31,6 +31,7 @@ def compare(
     seeds: int | None = None,
     epochs: int | None = None,
     grid: int = 3,
+    evaluate_every: int | None = None,
     learning_rate: float | str | None = None,
     data_dir: str | Path | None = None,
     out: str | Path | None = None,
@@ -39,14 +40,17 @@ def compare(
     """Trains one model with several optimizers and says which to take.
 
     Args:
-      task: "digits", "regression", "cifar10", or a `Task` of your own.
-      optimizers: names such as "adam" or "lookahead(adam)", in a list or with commas between; or
-        a dict from a name to a constructor of your own, `make(learning_rate)`, or to a pair of it
-        and the centre of its grid (0.001 by default). The learning rate comes as a traced scalar
-        or a schedule. None takes all the subject's optimizers, and Lookahead over each.
+      task: one of `tasks.TASKS`, such as "digits", or a `Task` of your own.
+      optimizers: names such as "adam", "lookahead(adam)" or "switch(adam->sgd,at=200)", in a list
+        or with commas between, as `grammar` reads them; or a dict from a name to a constructor of
+        your own, `make(learning_rate)`, or to a pair of it and the centre of its grid (0.001 by
+        default). The learning rate comes as a traced scalar or a schedule. None takes all the
+        subject's optimizers, and Lookahead over each.
       seeds: runs a learning rate, at least 1; the task's number by default.
       epochs: passes over the training examples, at least 1; the task's number by default.
       grid: learning rates at a time, half a decade apart, at least 1.
+      evaluate_every: steps from one evaluation on the validation split to the next, and so the
+        resolution of steps to target, at least 1; the task's number by default.
       learning_rate: a number, for all optimizers, in place of the grid; "exponential" or "step",
         a schedule over the grid's rates; or both, "0.01:step".
       data_dir: where "cifar10" finds its files.
@@ -74,31 +78,32 @@ def compare(
     """
     began = time.perf_counter()
     check_steps("compare", grid=grid)
+    if evaluate_every is not None:
+        check_steps("compare", evaluate_every=evaluate_every)
     fixed, schedule = rates.parse(learning_rate)
-    entries = names.entries(optimizers)
     if out is not None:
         files.check_writable(Path(out))
     chosen = task if isinstance(task, Task) else tasks.load(task, data_dir)
     seed_list = list(range(chosen.seeds if seeds is None else _checked("seeds", seeds)))
     length = chosen.epochs if epochs is None else _checked("epochs", epochs)
-    centres = {} if isinstance(optimizers, Mapping) else chosen.centres
+    entries = names.entries(optimizers, chosen.centres, length * chosen.steps_per_epoch)
     points = 1 if fixed is not None else grid
     progress = progress or Silent()
     rows: list[results.Row] = []
     interrupted = False
     with _precision(chosen), progress:
         try:
-            trainer = Trainer(chosen, seed_list, length, points)
+            trainer = Trainer(chosen, seed_list, length, points, evaluate_every)
             progress.begin([entry.name for entry in entries], length)
             for entry in entries:
-                centre = fixed or names.centre(entry, centres)
-                rows.append(search(trainer, entry, centre, schedule, progress))
+                rows.append(search(trainer, entry, fixed or entry.centre, schedule, progress))
                 progress.finished(rows[-1])
         except KeyboardInterrupt:
             interrupted = True
         if rows:
             _read_test(trainer, rows)
     config = _config(chosen, seed_list, length, points, fixed, schedule, [e.name for e in entries])
+    config["evaluate_every"] = evaluate_every or chosen.evaluate_every or chosen.steps_per_epoch
     found = results.Comparison(
         results.ranked(rows, chosen.larger_is_better), config, _versions(), interrupted=interrupted
     )

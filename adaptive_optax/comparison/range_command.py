@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adaptive_optax.comparison import files, names, tasks
+from adaptive_optax.comparison import files, grammar, tasks
 from adaptive_optax.comparison.range_task import range_test
+from adaptive_optax.comparison.words import MakeTx
 from adaptive_optax.learning_rate.range_result import RangeResult
 from adaptive_optax.testing.resolve import from_here, resolve
 
@@ -30,7 +31,7 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-command's options."""
     add = parser.add_argument
-    add("--task", default="digits", help="digits (default), cifar10 or regression")
+    add("--task", default="digits", help=f"digits (default); of {', '.join(tasks.TASKS)}")
     add(
         "--optimizers",
         default=DEFAULT,
@@ -55,10 +56,10 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     try:
-        makers = chosen(options.optimizers)
         out = Path(options.out)
         files.check_writable(out)
         task = tasks.load(options.task, options.data_dir)
+        makers = chosen(options.optimizers, task.centres, options.steps)
         found = _tested(task, makers, options)
     except (ValueError, OSError) as error:
         print(_own(str(error)), file=sys.stderr)
@@ -73,11 +74,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def chosen(text: str) -> dict[str, names.MakeTx]:
+def chosen(
+    text: str, centres: Mapping[str, float] | None = None, steps: int = grammar.STEPS
+) -> dict[str, MakeTx]:
     """Constructors by name.
 
     Args:
-      text: names with commas between; one with a colon, `module:function`, is imported.
+      text: names with commas between; one with a colon before any parenthesis, `module:function`,
+        is imported.
+      centres: of the task, as in `grammar.parse`.
+      steps: updates of a run.
 
     Raises:
       ValueError: for what names no constructor.
@@ -85,10 +91,10 @@ def chosen(text: str) -> dict[str, names.MakeTx]:
     >>> list(chosen("adam,lookahead(lion),optax:sgd"))
     ['adam', 'lookahead(lion)', 'optax:sgd']
     """
-    found: dict[str, names.MakeTx] = {}
-    for word in names.split("".join(text.split())):
-        if ":" not in word:
-            entry = names.parse(word)
+    found: dict[str, MakeTx] = {}
+    for word in grammar.split("".join(text.split())):
+        if ":" not in word.partition("(")[0]:
+            entry = grammar.parse(word, centres, steps)
             found[entry.name] = entry.make
             continue
         with from_here():
@@ -145,7 +151,7 @@ def draw(task: str, found: Mapping[str, RangeResult], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _tested(task, makers, options) -> dict[str, RangeResult]:
+def _tested(task, makers: Mapping[str, MakeTx], options) -> dict[str, RangeResult]:
     found = {}
     for at, (name, make) in enumerate(makers.items(), 1):
         began = time.perf_counter()

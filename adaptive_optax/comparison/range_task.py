@@ -4,11 +4,10 @@ import contextlib
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from adaptive_optax.comparison.names import MakeTx
 from adaptive_optax.comparison.task import Task
+from adaptive_optax.comparison.words import MakeTx
 from adaptive_optax.learning_rate.range_result import RangeResult
 from adaptive_optax.learning_rate.range_test import lr_range_test
 
@@ -30,7 +29,7 @@ def range_test(
         inputs, targets = batch
         if task.augment is not None:
             inputs = task.augment(key, inputs)
-        return jnp.mean(task.loss(task.apply(params, inputs), targets))
+        return task.objective(params, inputs, targets)
 
     with jax.enable_x64(True) if task.float64 else contextlib.nullcontext():
         return lr_range_test(

@@ -75,7 +75,7 @@ def sentence(found: Comparison) -> str:
 
 
 def listed_losses(found: Comparison) -> list[str]:
-    """Training losses of the first seed, every so many epochs, where the task lists them."""
+    """Training losses of the first seed, every so many evaluations, where the task lists them."""
     every = found.config["list_losses_every"]
     if not every:
         return []
@@ -83,7 +83,9 @@ def listed_losses(found: Comparison) -> list[str]:
     for row in found.rows:
         lines.append(f"training loss of {row.name} at {row.learning_rate:g}:")
         losses = row.chosen[0].train_loss
-        lines += [f"  epoch {epoch:4}  {losses[epoch]!r}" for epoch in range(0, len(losses), every)]
+        for at in range(0, len(losses), every):
+            epoch = at * found.config["evaluate_every"] * found.config["epochs"]
+            lines.append(f"  epoch {epoch // found.config['steps']:4}  {losses[at]!r}")
     return lines
 
 
@@ -97,7 +99,7 @@ def score(found: Comparison, row: Row) -> str:
 
 
 def _number(found: Comparison, value: float) -> str:
-    if found.config["metric"] == "accuracy":
+    if found.config["metric"].endswith("accuracy"):
         return f"{100 * value:.1f} %"
     return f"{value:.3g}"
 

@@ -17,8 +17,8 @@ class Run:
 
     learning_rate: float
     seed: int
-    train_loss: list[float]  # one an epoch: mean over its steps, each before its update
-    validation_loss: list[float]  # before training, and after each epoch
+    train_loss: list[float]  # one an evaluation: mean over the steps since the last, before update
+    validation_loss: list[float]  # before training, and at each evaluation
     validation_metric: list[float]  # likewise
     diverged: bool
     steps_to_target: int | None

@@ -72,8 +72,10 @@ def _runs(trainer: Trainer, trained: Trained, k: int) -> list[results.Run]:
             for values in (trained.train_loss, trained.validation_loss, trained.validation_metric)
         )
         reached = statistics.steps_to_target(
-            metric, task.target, task.larger_is_better, task.steps_per_epoch
+            metric, task.target, task.larger_is_better, trainer.every
         )
+        if reached is not None:  # the last stretch may be a shorter one
+            reached = min(reached, trainer.steps)
         lost = statistics.diverged(train, loss)
         runs.append(results.Run(trained.rates[k], seed, train, loss, metric, lost, reached))
     return runs

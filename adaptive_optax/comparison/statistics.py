@@ -38,25 +38,45 @@ def diverged(train_loss: Sequence[float], validation_loss: Sequence[float]) -> b
 
 
 def steps_to_target(
-    metrics: Sequence[float], target: float | None, larger_is_better: bool, steps_per_epoch: int
+    metrics: Sequence[float], target: float | None, larger_is_better: bool, every: int
 ) -> int | None:
     """Steps done at the first evaluation that reached the target; None where none did.
 
     Args:
-      metrics: on the validation split, before training and after each epoch.
+      metrics: on the validation split, one an evaluation, the first before training.
       target: None is never reached.
       larger_is_better: whether the metric grows as the model improves.
-      steps_per_epoch: steps from one evaluation to the next.
+      every: steps from one evaluation to the next.
 
     >>> steps_to_target([0.1, 0.6, 0.9], 0.5, True, 33)
     33
     """
     if target is None:
         return None
-    for epoch, metric in enumerate(metrics):
+    for at, metric in enumerate(metrics):
         if metric >= target if larger_is_better else metric <= target:
-            return epoch * steps_per_epoch
+            return at * every
     return None
+
+
+def interval(
+    values: Sequence[float], confidence: float = 0.95, draws: int = 10_000
+) -> tuple[float, float]:
+    """The bootstrap's interval of a mean: between what lies as far out among resampled means.
+
+    Args:
+      values: such as paired differences, one a seed; at least one.
+      confidence: share of the resampled means that lie inside, in (0, 1).
+      draws: resampled means; always the same ones.
+
+    >>> interval([1.0, 1.0, 1.0])
+    (1.0, 1.0)
+    """
+    table = np.asarray(values, float)
+    rows = np.random.RandomState(0).randint(len(table), size=(draws, len(table)))
+    out = (1 - confidence) / 2
+    low, high = np.quantile(table[rows].mean(1), [out, 1 - out])
+    return float(low), float(high)
 
 
 def tied(best: Sequence[float], other: Sequence[float], every: Sequence[Sequence[float]]) -> bool:

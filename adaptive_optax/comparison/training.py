@@ -4,8 +4,12 @@ One step is two programs: the gradient, which knows no optimizer and is compiled
 them, and the update, which knows no model and compiles in a fraction of the time. Axes of every
 array in training: seeds, rates, then its own. At one seed all optimizers and rates see the same
 first parameters, the same batches in the same order, and the same augmentation.
+
+An optimizer that looks back (`words.needs_previous`) gets the gradient of the same batch at the
+parameters before its last step: the same program runs twice a step, and the time says so.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -18,6 +22,7 @@ import optax
 import adaptive_optax as ao
 from adaptive_optax.comparison.evaluation import chunked, judge, wait
 from adaptive_optax.comparison.task import Task
+from adaptive_optax.comparison.words import needs_previous
 
 IN_FLIGHT = 16  # steps sent ahead to the device, at most: an interrupt need not wait for more
 _ORDER, _AUGMENT = 1, 2  # what a seed's random numbers are for
@@ -27,20 +32,28 @@ class Trained(NamedTuple):
     """What the runs of a few learning rates left behind; arrays start with (rates, seeds)."""
 
     rates: list[float]
-    train_loss: np.ndarray  # (..., epochs): mean over the epoch's steps, each before its update
-    validation_loss: np.ndarray  # (..., epochs + 1), the first before training
-    validation_metric: np.ndarray  # (..., epochs + 1)
+    train_loss: np.ndarray  # (..., evaluations): mean over the steps since the last, see `marks`
+    validation_loss: np.ndarray  # (..., evaluations + 1), the first before training
+    validation_metric: np.ndarray  # (..., evaluations + 1)
     params: Any  # to evaluate with, at the end; leaves (seeds, rates, ...)
     run_seconds: float  # of all steps, evaluation and compilation apart
+
+
+class Carry(NamedTuple):
+    """What a run takes from one step to the next."""
+
+    params: Any
+    state: Any  # of the optimizer
+    previous: Any  # parameters before the last step, where the optimizer asks for them; else None
 
 
 class Programs(NamedTuple):
     """What is compiled for one optimizer, once for all its learning rates."""
 
-    start: Callable[..., Any]  # first parameters, rates -> carry
-    update: Callable[..., Any]  # carry, rates, gradients, losses -> carry
+    start: Callable[..., Any]  # first parameters, rates -> Carry
+    update: Callable[..., Any]  # Carry, rates, gradients, extra arguments -> Carry
     compile_seconds: float  # tracing included
-    state_bytes: int  # of one run
+    state_bytes: int  # of one run, previous parameters included
 
 
 class Trainer:
@@ -51,11 +64,21 @@ class Trainer:
       seeds: the seeds, shared by everything that is trained here.
       epochs: passes over the training examples.
       points: learning rates at a time.
+      every: steps from one evaluation to the next; None is the task's. The end is evaluated too.
     """
 
-    def __init__(self, task: Task, seeds: Sequence[int], epochs: int, points: int):
+    def __init__(
+        self,
+        task: Task,
+        seeds: Sequence[int],
+        epochs: int,
+        points: int,
+        every: int | None = None,
+    ):
         self.task, self.seeds, self.epochs, self.points = task, list(seeds), epochs, points
         self.steps = epochs * task.steps_per_epoch
+        self.every = every or task.evaluate_every or task.steps_per_epoch
+        self.marks = [*range(0, self.steps, self.every), self.steps]  # steps done at evaluations
         self._train = jax.tree.map(jnp.asarray, (task.train.inputs, task.train.targets))
         self._keys = jnp.stack([jax.random.key(seed) for seed in self.seeds])
         first = [jax.tree.map(np.asarray, task.init(seed)) for seed in self.seeds]
@@ -73,41 +96,45 @@ class Trainer:
 
     def programs(self, make: Callable[[Any], Any]) -> Programs:
         """Compiles `make(learning_rate)` for all runs; rates are arguments of the programs."""
+        rate = self._rates([1.0] * self.points)
+        looks_back = needs_previous(make(rate[0]))
 
         def start(params, rate):
-            return params, optax.with_extra_args_support(make(rate)).init(params)
+            state = optax.with_extra_args_support(make(rate)).init(params)
+            return Carry(params, state, jax.tree.map(jnp.copy, params) if looks_back else None)
 
-        def update(carry, rate, grads, loss):
-            params, state = carry
+        def update(carry, rate, grads, extra):
             tx = optax.with_extra_args_support(make(rate))
-            updates, state = tx.update(grads, state, params, value=loss)
-            return optax.apply_updates(params, updates), state
+            updates, state = tx.update(grads, carry.state, carry.params, **extra)
+            params = optax.apply_updates(carry.params, updates)
+            return Carry(params, state, carry.params if looks_back else None)
 
         began = time.perf_counter()
-        rate = self._rates([1.0] * self.points)
         starts = jax.jit(jax.vmap(jax.vmap(start), (0, None))).lower(self._first, rate).compile()
         carry = starts(self._first, rate)
         lanes = jax.vmap(jax.vmap(update), (0, None, 0, 0))
-        loss = jnp.zeros((len(self.seeds), self.points), rate.dtype)
-        updates = jax.jit(lanes, donate_argnums=0).lower(carry, rate, self._first, loss).compile()
-        one = jax.eval_shape(start, self._one, rate[0])[1]
-        return Programs(starts, updates, time.perf_counter() - began, _bytes(one))
+        extra = {"value": jnp.zeros((len(self.seeds), self.points), rate.dtype)}
+        extra |= {"previous_grads": self._first} if looks_back else {}
+        updates = jax.jit(lanes, donate_argnums=0).lower(carry, rate, self._first, extra).compile()
+        one = jax.eval_shape(start, self._one, rate[0])
+        kept = _bytes((one.state, one.previous))
+        return Programs(starts, updates, time.perf_counter() - began, kept)
 
     def train(self, programs: Programs, rates: list[float], tick: Callable[[int], None]) -> Trained:
-        """Trains all runs of `points` learning rates; `tick(epochs_done)` follows each epoch."""
+        """Trains all runs of `points` learning rates; `tick(epochs_done)` at each evaluation."""
         rate = self._rates(rates)
         carry = programs.start(self._first, rate)
         loss, metric = self.evaluate(_shown(carry), self._validation)
         steps, losses, metrics, seconds = [], [loss], [metric], 0.0
-        for epoch in range(self.epochs):
+        for first, last in itertools.pairwise(self.marks):
             began = time.perf_counter()
-            carry, mean = self._epoch(carry, programs.update, rate, epoch)
+            carry, mean = self._stretch(carry, programs.update, rate, range(first, last))
             seconds += time.perf_counter() - began
             steps.append(mean)
             loss, metric = self.evaluate(_shown(carry), self._validation)
             losses.append(loss)
             metrics.append(metric)
-            tick(epoch + 1)
+            tick(last // self.task.steps_per_epoch)
         return Trained(
             rates, _by_rate(steps), _by_rate(losses), _by_rate(metrics), _shown(carry), seconds
         )
@@ -121,17 +148,22 @@ class Trainer:
     def _rates(self, rates):
         return jnp.asarray(rates, jnp.float64 if self.task.float64 else jnp.float32)
 
-    def _epoch(self, carry, update, rate, epoch):
-        """One pass over the training examples; the mean loss is (seeds, rates)."""
-        order = self._order(self._keys, epoch)
+    def _stretch(self, carry, update, rate, steps):
+        """The steps from one evaluation to the next; their mean loss is (seeds, rates)."""
         losses = []
-        for step in range(self.task.steps_per_epoch):
-            now = jnp.asarray(epoch * self.task.steps_per_epoch + step)
-            loss, grads = self._gradient(carry[0], *self._train, self._keys, order, step, now)
-            carry = update(carry, rate, grads, loss)
+        for at, now in enumerate(steps):
+            epoch, step = divmod(now, self.task.steps_per_epoch)
+            if at == 0 or step == 0:
+                order = self._order(self._keys, epoch)
+            batch = *self._train, self._keys, order, step, jnp.asarray(now)
+            loss, grads = self._gradient(carry.params, *batch)
+            extra = {"value": loss}
+            if carry.previous is not None:
+                extra["previous_grads"] = self._gradient(carry.previous, *batch)[1]
+            carry = update(carry, rate, grads, extra)
             losses.append(loss)
-            if step >= IN_FLIGHT:
-                wait(losses[step - IN_FLIGHT])
+            if at >= IN_FLIGHT:
+                wait(losses[at - IN_FLIGHT])
         wait(carry)
         return carry, np.mean([np.asarray(loss) for loss in losses], axis=0)
 
@@ -147,16 +179,13 @@ class Trainer:
     def _compiled_gradient(self):
         batch, task = self.task.batch, self.task
 
-        def mean_loss(params, inputs, targets):
-            return jnp.mean(task.loss(task.apply(params, inputs), targets))
-
         def of_seed(params, inputs, targets, key, order, step, now):
             rows = jax.lax.dynamic_slice_in_dim(order, step * batch, batch)
             inputs, targets = jax.tree.map(lambda x: x[rows], (inputs, targets))
             if task.augment is not None:
                 own = jax.random.fold_in(jax.random.fold_in(key, _AUGMENT), now)
                 inputs = task.augment(own, inputs)
-            of_rates = jax.vmap(jax.value_and_grad(mean_loss), (0, None, None))
+            of_rates = jax.vmap(jax.value_and_grad(task.objective), (0, None, None))
             return of_rates(params, inputs, targets)
 
         return jax.jit(jax.vmap(of_seed, (0, None, None, 0, 0, None, None)))
@@ -167,14 +196,13 @@ class Trainer:
         return jnp.repeat(stacked[:, None], self.points, 1)
 
 
-def _shown(carry: Any) -> Any:
+def _shown(carry: Carry) -> Any:
     """The parameters to evaluate with, such as the slow weights of Lookahead."""
-    params, state = carry
-    return jax.vmap(jax.vmap(ao.eval_params))(state, params)
+    return jax.vmap(jax.vmap(ao.eval_params))(carry.state, carry.params)
 
 
 def _by_rate(values: list[np.ndarray]) -> np.ndarray:
-    """Arrays (seeds, rates), one an epoch, as (rates, seeds, epochs)."""
+    """Arrays (seeds, rates), one an evaluation, as (rates, seeds, evaluations)."""
     return np.stack(values, axis=-1).swapaxes(0, 1)
 
 
