@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import optax
 
+from adaptive_optax.comparison import digits_examples
 from adaptive_optax.comparison.augmentation import moved
 from adaptive_optax.comparison.lenet import LeNet5
 from adaptive_optax.comparison.splits import stratified
@@ -30,12 +31,9 @@ SHARES = (0.6, 0.2, 0.2)  # training, validation, test
 
 def digits() -> Task:
     """Reads scikit-learn's digits, which come with it."""
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    small = (found.images / 16).astype(np.float32)[..., None]
-    pictures = np.asarray(jax.image.resize(small, (len(small), 16, 16, 1), "linear"))
-    labels = found.target.astype(np.int32)
+    small, labels = digits_examples.read()
+    shape = (len(small), 16, 16, 1)
+    pictures = np.asarray(jax.image.resize(small[..., None], shape, "linear"))
     train, validation, test = (
         Split(pictures[rows], labels[rows]) for rows in stratified(labels, SHARES)
     )

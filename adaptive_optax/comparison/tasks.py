@@ -1,11 +1,22 @@
 """The tasks that come with the package, by name. Each module is imported when it is asked for."""
 
+import importlib
 from pathlib import Path
 
 from adaptive_optax.comparison.task import Task
 from adaptive_optax.core.checks import check_choice
 
-TASKS = ("digits", "cifar10", "regression")
+MODULES = {  # the function of that name in this module makes it
+    "digits": "digits",
+    "digits_mlp": "digits_mlp",
+    "text": "text",
+    "imbalanced": "imbalanced",
+    "imbalanced_weighted": "imbalanced",
+    "cifar10": "cifar10",
+    "regression": "regression",
+}
+TASKS = tuple(MODULES)
+FROM_SKLEARN = ("digits", "digits_mlp", "imbalanced", "imbalanced_weighted")  # their data are its
 
 
 def load(name: str, data_dir: str | Path | None = None) -> Task:
@@ -20,16 +31,10 @@ def load(name: str, data_dir: str | Path | None = None) -> Task:
       FileNotFoundError, ValueError: where data are missing or damaged.
     """
     check_choice("compare", TASKS, task=name)
+    module = importlib.import_module(f"adaptive_optax.comparison.{MODULES[name]}")
+    make = getattr(module, name)
     if name == "cifar10":
-        from adaptive_optax.comparison.cifar10 import cifar10
-
-        return cifar10(data_dir)
+        return make(data_dir)
     if data_dir is not None:
         raise ValueError(f"compare(data_dir={str(data_dir)!r}): task {name!r} reads no files.")
-    if name == "regression":
-        from adaptive_optax.comparison.regression import regression
-
-        return regression()
-    from adaptive_optax.comparison.digits import digits
-
-    return digits()
+    return make()
