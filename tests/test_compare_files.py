@@ -76,6 +76,21 @@ def test_the_table_has_a_line_an_optimizer(found):
         assert "Take " in printed
 
 
+def test_a_long_name_takes_several_lines_and_no_column():
+    long = "lookahead(blend(adam+lion,weights=0.7:0.3),every=10)"
+    found = compare(line(), ["sgd", long], seeds=2, learning_rate=0.1)
+    text = io.StringIO()
+    report.show(found, Console(file=text, width=120, force_terminal=True, color_system=None))
+    printed = text.getvalue().splitlines()
+    row = next(
+        k for k, each in enumerate(printed) if each.startswith("lookahead(blend(adam+lion,  ")
+    )
+    assert printed[row + 1].startswith("weights=0.7:0.3),every=10)")
+    assert " 0.1 " in printed[row]
+    assert "…" not in text.getvalue()
+    assert report.in_lines("lookahead(adam)") == "lookahead(adam)"
+
+
 def test_the_sentence(found):
     found, _ = found
     assert found.rows[0].name in report.sentence(found)

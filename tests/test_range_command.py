@@ -41,6 +41,11 @@ def test_it_prints_a_table_and_writes(method, tiny, capsys, tmp_path):
         (["--optimizers", "adamm"], "range-test: unknown optimizer 'adamm'; did you mean 'adam'?"),
         (["--optimizers", "optax:adamm"], "range-test: optax:adamm: optax has no attribute"),
         (["--optimizers", "math:pi"], "range-test: math:pi is no function"),
+        (["--optimizers", "lookahead(variance_reduced(sgd))"], "test what is inside it."),
+        (
+            ["--optimizers", "blend(adam,lion)"],
+            "range-test: 'blend(adam,lion)': 'lion' is no option",
+        ),
         (["--method", "swep"], "did you mean 'sweep'?"),
         (["--steps", "1"], "lr_range_test(steps=1): steps must be at least 2."),
     ],

@@ -11,7 +11,7 @@ from typing import Any
 
 from adaptive_optax.comparison import files, grammar, tasks
 from adaptive_optax.comparison.range_task import range_test
-from adaptive_optax.comparison.words import MakeTx
+from adaptive_optax.comparison.words import MakeTx, needs_previous
 from adaptive_optax.learning_rate.range_result import RangeResult
 from adaptive_optax.testing.resolve import from_here, resolve
 
@@ -156,6 +156,11 @@ def _tested(task, makers: Mapping[str, MakeTx], options) -> dict[str, RangeResul
     for at, (name, make) in enumerate(makers.items(), 1):
         began = time.perf_counter()
         try:
+            if needs_previous(make(1e-3)):
+                raise ValueError(
+                    f"{NAME}: {name!r} needs the gradient at the previous parameters, which "
+                    f"only compare takes; test what is inside it."
+                )
             found[name] = range_test(
                 task,
                 make,

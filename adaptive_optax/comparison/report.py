@@ -1,6 +1,7 @@
 """The table, and the one sentence that says which optimizer to take."""
 
 import math
+import re
 from typing import Any
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.table import Table
 from adaptive_optax.comparison.results import Comparison, Row
 from adaptive_optax.comparison.statistics import mean, spread
 
+NAME = 30  # columns of an optimizer's name; a longer one takes several lines
 WIDE = 100  # columns of a terminal from which on the table has all of its own
 
 
@@ -40,15 +42,30 @@ def table(found: Comparison, width: int = WIDE) -> Table:
     columns = ["rate", f"test {config['metric']}", "train loss", "valid. loss", "steps to target"]
     more = ["ms a step", "compile s", "state KiB"] if width >= WIDE else ["ms a step"]
     for title in [*columns, *more, "diverged"]:
-        made.add_column(title, justify="right", no_wrap=title.startswith("test"))
+        made.add_column(title, justify="right", no_wrap=title.startswith(("rate", "test")))
     for row in found.rows:
         mark = " =" if row.name in ties else ""
         cells = [f"{row.learning_rate:g}", score(found, row), *_losses(row), _steps(row)]
         cells.append(f"{row.milliseconds_per_step:.2f}")
         if width >= WIDE:
             cells += [f"{row.compile_seconds:.1f}", f"{row.state_bytes / 1024:.0f}"]
-        made.add_row(row.name + mark, *cells, f"{row.divergences}/{len(row.runs)}")
+        made.add_row(in_lines(row.name) + mark, *cells, f"{row.divergences}/{len(row.runs)}")
     return made
+
+
+def in_lines(name: str) -> str:
+    """A name in lines of at most NAME columns, if it has places to break at.
+
+    >>> print(in_lines("lookahead(blend(adam+lion,weights=0.7:0.3))"))
+    lookahead(blend(adam+lion,
+    weights=0.7:0.3))
+    """
+    lines = [""]
+    for piece in re.findall(r"[^(,+>]*[(,+>]|[^(,+>]+$", name):
+        if lines[-1] and len(lines[-1] + piece) > NAME:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
 
 
 def sentence(found: Comparison) -> str:
