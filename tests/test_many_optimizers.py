@@ -61,6 +61,13 @@ def test_verdicts_follow_the_interval(bench):
     assert "tie" in bench.as_difference(np.array([-0.01, 0.02]))
 
 
+def test_a_plan_may_have_its_own_target(bench):
+    assert bench.sized("digits", bench.FULL)[0].target == bench.SIZES["digits"].target
+    task, size = bench.sized("digits_mlp", bench.FULL)
+    assert size.target is None
+    assert task.target == bench.tasks.load("digits_mlp").target
+
+
 def test_every_contest_has_its_rivals(bench):
     known = {*bench.PLAIN, bench.TREBLED, *(contest.name for contest in bench.CONTESTS)}
     assert {rival for contest in bench.CONTESTS for rival in contest.rivals} <= known
@@ -75,7 +82,12 @@ def test_it_runs_on_one_tiny_task(bench, monkeypatch, tmp_path, capsys):
     ]
     monkeypatch.setattr(bench, "CONTESTS", tuple(contests))
     monkeypatch.setattr(bench, "PLAIN", ("adamw", "momentum"))
-    assert bench.main(["--quick", "--out", str(tmp_path)]) == 0
+    monkeypatch.setattr(bench, "ROOT", tmp_path)
+    (tmp_path / "docs").mkdir()
+    assert bench.main(["--quick", "--page", "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "docs" / "many_optimizers.md").read_text()
+    assert page.startswith("# Do mixtures, switches and filters do better")
+    assert "--quick" not in page
     found = json.loads((tmp_path / "many_optimizers_quick.json").read_text())
     runs = found["tasks"]["digits_mlp"]
     assert set(runs) == {
