@@ -138,9 +138,9 @@ def trained(tx, steps=400, noise=0.3, scale=1.0, rows=20):
 @pytest.mark.parametrize("adapt", ["hedge", "hypergradient"])
 def test_the_weight_of_a_null_member_goes_to_zero(adapt):
     pair = {"adam": optax.adam(0.01), "null": optax.set_to_zero()}
-    weights = trained(ao.blend(pair, adapt=adapt))[1]
+    weights = trained(ao.blend(pair, adapt=adapt), steps=2000)[1]  # most of them in the noise
     assert float(weights["null"][0]) == 0.5
-    assert float(weights["null"][-1]) < 0.01
+    assert float(jnp.max(weights["null"][100:])) < 0.01
 
 
 @pytest.mark.parametrize("adapt", ["hedge", "hypergradient"])

@@ -9,7 +9,8 @@ Without normalising v_i = u_i, as Landro, Gallo & La Grassa, 2020, arXiv:2011.08
 SGD. Members that agree make a step of length n, and members that do not a shorter one. The weights
 stay as given, or learn from how the next gradient g, of another batch, judges each member:
 
-    l_i = <g, v_i> / (|g| max |v|)            in [-1, 1], below 0 where its last step went downhill
+    l_i = <g, v_i> / (|g| max |v|)            in [-1, 1], below 0 where its last step went downhill;
+                                              1 where it made none, which would be but a lower rate
     "hedge"          w_i ~ w_i(0) exp(-eta sum l_i), eta = log(members) / gap: AdaHedge (de Rooij,
                      van Erven, Grunwald & Koolen, 2014, arXiv:1301.0534), where gap is 0.1 and the
                      sum of what the mixture lost against its mixability; no rate to tune
@@ -132,7 +133,10 @@ def blend(
         found = [agreement(grads, state.steps[name]) for name in names]
         longest = jnp.max(jnp.stack([each.direction for each in found]))
         unit = jnp.where(longest > 0, longest, 1.0)
-        losses = jnp.stack([each.cosine * (each.direction / unit) for each in found])
+        losses = jnp.stack(
+            [jnp.where(x.direction > 0, x.cosine * (x.direction / unit), 1.0) for x in found]
+        )
+        losses = jnp.where(longest > 0, losses, 0.0)
         before = jnp.stack([state.weights[name] for name in names]), state.learned
         after = rule.learn(*before, losses)
         known = jnp.all(jnp.isfinite(losses))

@@ -48,8 +48,9 @@ class SwitchState(NamedTuple):
 
     count: Any  # updates done, int32, shape ()
     active: dict[str, Any]  # whether the next update is the member's, by name; bool, shape ()
+    last: dict[str, Any]  # whether the last one was; the first member's before the first
     memory: Any  # of the criterion
-    inner_states: dict[str, Any]
+    inner_states: dict[str, Any]  # an active member's begins with its first update
 
     @property
     def own_metrics(self) -> dict[str, Any]:
@@ -57,11 +58,12 @@ class SwitchState(NamedTuple):
         return {f"active/{name}": active for name, active in self.active.items()}
 
     def eval_params(self, params: Any) -> Any:
-        """The parameters to evaluate by the active member."""
+        """The parameters to evaluate by the active member; params before it has begun."""
         names = list(self.active)
-        number = jnp.argmax(jnp.stack([self.active[name] for name in names]))
+        begun = [self.active[name] & self.last[name] for name in names]
+        number = jnp.argmax(jnp.stack([~sum(begun[1:], begun[0]), *begun]))
         each = [functools.partial(eval_params, self.inner_states[name], params) for name in names]
-        return taken(number, each)
+        return taken(number, [lambda: params, *each])
 
 
 def switch(
@@ -128,67 +130,62 @@ def switch(
 
     def init(params):
         states = {name: inners[name].init(params) for name in names}
-        return SwitchState(
-            jnp.zeros((), jnp.int32), flags(jnp.zeros((), jnp.int32)), criterion.start(), states
-        )
+        first = jnp.zeros((), jnp.int32)
+        return SwitchState(first, flags(first), flags(first), criterion.start(), states)
 
-    def stepping(k, still, grads, state, params, extra_args):
-        """The step of the k-th member, as a branch; `still` are updates that move nothing."""
-        name = names[k]
-
-        def branch():
-            before = state.inner_states[name]
-            updates, after = inners[name].update(grads, before, params, **extra_args)
-            moves = map(as_before, still, matching(flat(grads)[1], updates))
-            states = {**state.inner_states, name: jax.tree.map(as_before, before, after)}
-            return [u for u in moves if is_trained(u)], states
-
-        return branch
-
-    def beginning(k, active, memory, states, params):
-        """The states once the k-th member takes over, as a branch."""
-        name = names[k]
+    def beginning(name, before, givers, states, state, params):
+        """The state of a member that takes over from one of the givers, whose states these are."""
 
         def handing(giver):
-            def branch():
-                fresh = inners[name].init(params)
-                given = handed_over(anatomies[giver], states[giver], anatomies[name], fresh)
-                given = with_rates_of(states[name], given)
-                return jax.tree.map(as_before, states[name], given)
+            fresh = inners[name].init(params)
+            given = handed_over(anatomies[giver], states[giver], anatomies[name], fresh)
+            return jax.tree.map(as_before, before, with_rates_of(before, given))
 
-            return branch
+        number = jnp.argmax(jnp.stack([state.last[giver] for giver in givers]))
+        begun = taken(number, [functools.partial(handing, giver) for giver in givers])
+        return criterion.begin(state.memory, begun, params) if criterion.begin else begun
 
-        def branch():
-            givers = [names[k - 1]] if criterion.onward else names
-            new = taken(jnp.where(len(givers) > 1, active, 0), [handing(x) for x in givers])
-            if criterion.begin is not None:
-                new = criterion.begin(memory, new, params)
-            return {**states, name: new}
+    def stepping(k, first, still, grads, state, params, extra_args):
+        """A branch: the step of the k-th member, its first one after another member's or not."""
+        name, treedef = names[k], flat(grads)[1]
+        givers = names[max(k - 1, 0) : k] if criterion.onward else [*names[:k], *names[k + 1 :]]
 
-        return branch
+        def step(states):
+            before = states[name]
+            if first:
+                before = beginning(name, before, givers, states, state, params)
+            updates, after = inners[name].update(grads, before, params, **extra_args)
+            moves = map(as_before, still, matching(treedef, updates))
+            after = jax.tree.map(as_before, states[name], after)
+            return [u for u in moves if is_trained(u)], {**states, name: after}
+
+        return step
 
     def update(grads, state, params=None, **extra_args):
-        active = jnp.argmax(jnp.stack([state.active[name] for name in names])).astype(jnp.int32)
         leaves, treedef = flat(grads)
         weights = [None] * len(leaves) if params is None else flat(params)[0]
         still = [unmoved(g, p) for g, p in zip(leaves, weights, strict=True)]
-        steps = [stepping(k, still, grads, state, params, extra_args) for k in range(len(names))]
-        moves, states = taken(active, steps)
+        moves = [zero for zero in still if is_trained(zero)]
+        if len(names) > 1 and moves:
+            check_params("switch", "the state of the member that takes over", params)
+        number = jnp.argmax(jnp.stack([state.active[name] for name in names])).astype(jnp.int32)
+        last = jnp.argmax(jnp.stack([state.last[name] for name in names]))
+        given = (still, grads, state, params, extra_args)
+        branches = [stepping(k, False, *given) for k in range(len(names))]
+        if len(names) > 1:
+            branches += [stepping(k, True, *given) for k in range(criterion.onward, len(names))]
+        begins = len(names) + number - int(criterion.onward)
+        index = jnp.where(number == last, number, begins)
+        moves, states = taken(index, branches, state.inner_states)
         moving = iter(moves)
-        updates = [next(moving) if is_trained(zero) else zero for zero in still]
-        updates = jax.tree.unflatten(treedef, updates)
+        moved = [next(moving) if is_trained(z) else z for z in still]
+        updates = jax.tree.unflatten(treedef, moved)
         count = optax.safe_increment(state.count)
         if len(names) == 1 or not moves:
-            return updates, SwitchState(count, state.active, state.memory, states)
-        check_params("switch", "the state of the member that takes over", params)
-        seen = Seen(count, active, grads, updates, extra_args)
+            return updates, state._replace(count=count, inner_states=states)
+        seen = Seen(count, number, grads, updates, extra_args)
         following, memory = criterion.decide(state.memory, seen)
-        moved = optax.apply_updates(params, updates)
-        first = 1 if criterion.onward else 0  # of those that can take over
-        begins = [beginning(k, active, memory, states, moved) for k in range(first, len(names))]
-        number = jnp.where(following == active, 0, following + 1 - first)
-        states = taken(number, [lambda: states, *begins])
-        return updates, SwitchState(count, flags(following), memory, states)
+        return updates, SwitchState(count, flags(following), flags(number), memory, states)
 
     return described(
         optax.GradientTransformationExtraArgs(init, update),

@@ -33,11 +33,14 @@ def mixed(updates, weights, normalize=True):
 def judged(gradient, steps):
     """Each member's loss: the product with its last step over its largest possible value."""
     longest = max(math.sqrt(sum(x * x for x in step)) for step in steps)
-    size = math.sqrt(sum(x * x for x in gradient))
-    if longest == 0 or size == 0:
+    size = math.sqrt(sum(x * x for x in gradient)) or 1.0
+    if longest == 0:
         return np.zeros(len(steps))
-    products = [sum(a * b for a, b in zip(gradient, step, strict=True)) for step in steps]
-    return np.array(products) / (longest * size)
+    losses = []
+    for step in steps:
+        product = sum(a * b for a, b in zip(gradient, step, strict=True))
+        losses.append(product / (longest * size) if any(step) else 1.0)
+    return np.array(losses)
 
 
 def adahedge(losses, prior, gap=0.1):
