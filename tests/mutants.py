@@ -22,11 +22,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import test_blend
 import test_goldens
 import test_numerics
 import test_oracles
 import test_oracles_trees
 import test_smoothed
+import test_switch
 import test_variance_reduced
 
 import adaptive_optax as ao
@@ -100,6 +102,7 @@ def _plainly(check: Callable, library: Any) -> None:
 
 
 NAMED: dict[str, Callable[[Any], None]] = {
+    "blend": test_blend.check,
     "centered": test_numerics.check_centered,
     "first step": test_numerics.check_first_step,
     "norms": test_numerics.check_norms,
@@ -107,6 +110,7 @@ NAMED: dict[str, Callable[[Any], None]] = {
     "rectifier": test_numerics.check_rectifier,
     "slopes": partial(test_numerics.check_slopes, names=("adam",)),
     "smoothed": partial(_plainly, test_smoothed.check),
+    "switch": test_switch.check,
     "variance_reduced": partial(_plainly, test_variance_reduced.check),
     "views": _views,
 }

@@ -59,16 +59,52 @@ def test_one_member_is_itself_bit_for_bit(inner, jit):
         jax.tree.map(np.testing.assert_array_equal, alone, inside)
 
 
-@pytest.mark.parametrize("jit", [True, False], ids=["jit", "eager"])
-def test_each_member_has_its_steps(jit):
+def check(library):
+    """Who makes which step, where each begins, and how long a plateau is borne."""
+    slow = library.lookahead(library.sgd(1.0), every=2, step_size=0.5)
+    members = {"a": library.sgd(1.0), "b": library.sgd(2.0), "slow": slow}
+    assert path_of(library.switch(members, at=[2, 3]), 7) == [1, 2, 4, 5, 5, 6, 6]
+    momentum = library.sgd(0.1, momentum=0.9)
+    heir = path_of(library.switch({"a": library.sgd(1.0, momentum=0.5), "b": momentum}, at=[9]), 10)
+    assert heir[9] - heir[8] == pytest.approx(0.1 * (0.9 * 10 + 1), abs=0.02)  # as if for long
+    pair = {"a": library.sgd(1.0), "b": library.sgd(2.0)}
+    stalled = library.switch(pair, when="plateau", window=5, patience=1)
+    assert path_of(stalled, 12, value=3.0)[8:] == [9, 10, 12, 14]
+    swats = library.switch({"a": library.sgd(1e-3), "b": library.sgd(2.0)}, when="swats")
+    falls = np.diff(np.log(path_of(swats, 150, slope=1.0)))
+    np.testing.assert_allclose(falls, np.log(1 - 1e-3), rtol=1e-2)  # before the switch and after
+
+
+def path_of(tx, steps, value=None, slope=None):
+    """Parameters after each step, under a gradient of -1 or of a bowl."""
+    params = jnp.zeros(1) if slope is None else jnp.ones(1)
+    state, path, update = tx.init(params), [], jax.jit(tx.update)
+    for _ in range(steps):
+        grads = -jnp.ones(1) if slope is None else slope * params
+        updates, state = update(grads, state, params, value=value)
+        params = params + updates
+        path.append(float(params[0]))
+    return path
+
+
+def test_each_member_has_its_steps():
+    check(ao)
+
+
+def test_steps_without_jit():
     tx = ao.switch({"a": ao.sgd(1.0), "b": ao.sgd(2.0), "c": ao.sgd(3.0)}, at=[2, 3])
     params = jnp.zeros(1)
     state, steps = tx.init(params), []
-    update = jax.jit(tx.update) if jit else tx.update
     for _ in range(5):
-        updates, state = update(-jnp.ones(1), state, params)
+        updates, state = tx.update(-jnp.ones(1), state, params)
         steps.append(float(updates[0]))
     assert steps == [1.0, 1.0, 2.0, 3.0, 3.0]
+
+
+@pytest.mark.parametrize("when", ["plateau", "swats", "bandit"])
+def test_strict_settings(when):
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        path_of(two(when=when, window=4), 20, value=jnp.float32(1.0))
 
 
 def test_only_the_active_member_is_run():

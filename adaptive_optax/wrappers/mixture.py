@@ -61,7 +61,7 @@ def descent(step_size: Scalar) -> Learning:
         return jnp.zeros_like(weights[0])
 
     def learn(weights, rounds, losses):
-        judged = jnp.any(losses != losses[0])
+        judged = jnp.any(losses != 0)
         rounds = rounds + judged.astype(rounds.dtype)
         point = weights - step_size / jnp.sqrt(jnp.maximum(rounds, 1)) * losses
         return jnp.where(judged, _projected(point), weights), rounds
@@ -77,7 +77,7 @@ def _hedge_rate(learned: Hedged) -> jax.Array:
 def _projected(point: jax.Array) -> jax.Array:
     """The point of the simplex that is nearest (Held, Wolfe & Crowder, 1974)."""
     falling = -jnp.sort(-point)
-    excess = (jnp.cumsum(falling) - 1) / jnp.arange(1, len(point) + 1)
+    excess = (jnp.cumsum(falling) - 1) / jnp.arange(1, len(point) + 1, dtype=point.dtype)
     kept = jnp.sum(falling > excess)
     return jnp.maximum(point - excess[kept - 1], 0.0)
 
