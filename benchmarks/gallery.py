@@ -1,7 +1,6 @@
 """Every optimizer's path on two landscapes, as one picture of small panels.
 
-    python benchmarks/gallery.py                                  docs/gallery.png, all optimizers
-    python benchmarks/gallery.py --out FILE --optimizers adam,lion
+    python benchmarks/gallery.py [--out FILE] [--optimizers adam,lion]      docs/gallery.png, all
 
 Each optimizer gets the same starts, steps, noise and budget: RATES learning rates, half a decade
 apart around its own centre in TABLE. On each landscape by itself the rate with the least loss is
@@ -9,13 +8,12 @@ taken, the mean over the run and the median over SEEDS seeds, and that median ru
 rate is constant, all other options are the defaults.
 
 What to read from two dimensions: the character of a rule, how it turns, overshoots and comes to
-rest; and nothing about which one trains a network best. To be fair to all, neither minimum is the
-origin, towards which weight decay and the rules that scale with the norm of the parameters are
-drawn, and neither landscape lies along the axes, which favours rules that treat each coordinate by
-itself. The parameter is a vector of two elements. Rules for matrices get it as a matrix of shape
-(2, 1), and their panels say so: there Muon is momentum in steps of one length, and SOAP is Adam in
-the eigenbasis of the average of g gᵀ. Sophia is given the exact diagonal of the Hessian. Where an
-optimizer averages its parameters, the path is that of `eval_params`.
+rest; not which one trains a network best. To be fair to all, neither minimum is the origin, to
+which weight decay and rules that scale with the parameters' norm are drawn, and neither landscape
+lies along the axes, which favours rules for single coordinates. The parameter is a vector of two.
+Rules for matrices get it in the shape (2, 1), and their panels say so: there Muon is momentum in
+steps of one length, and SOAP is Adam in the eigenbasis of the average of g gᵀ. Sophia is given the
+exact diagonal of the Hessian; of averaged parameters the path is that of `eval_params`.
 """
 
 import argparse
@@ -33,6 +31,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 import adaptive_optax as ao
+from adaptive_optax.comparison.grammar import parse
 
 OUT = Path(__file__).parent.parent / "docs" / "gallery.png"
 RATES = 9  # learning rates an optimizer and landscape
@@ -91,6 +90,8 @@ TABLE = (
     Row("averaged(sgd)", lambda rate: ao.averaged(ao.sgd(rate)), 0.3),
     Row("schedule_free(sgd)", lambda rate: ao.schedule_free(ao.sgd(rate)), 1.0),
     Row("schedule_free(adam)", lambda rate: ao.schedule_free(ao.adam(rate, b1=0.0)), 0.1),
+    Row("blend(adam+lion)", parse("blend(adam+lion)").make, 0.1),
+    Row("switch(adam->lion)", parse("switch(adam->lion)", steps=STEPS).make, 0.1),
     Row("cautious(adam)", lambda rate: ao.cautious(ao.adam(rate)), 0.1),
     Row("cautious(lion)", lambda rate: ao.cautious(ao.lion(rate)), 0.03),
 )

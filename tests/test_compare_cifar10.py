@@ -82,6 +82,7 @@ def test_both_formats_hold_the_same(tmp_path, folder):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_the_task_trains_on_them(tmp_path):
     write_binary(tmp_path)
     task = cifar10(tmp_path)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from catalogue import CASES, MAIN, by_id
+from catalogue import CASES, FIRST, by_id
 from flax import nnx
 from flax.training.train_state import TrainState
 from problems import form, grads_of, params_of, run
@@ -46,7 +46,7 @@ COMPANY = {
 
 
 @pytest.mark.parametrize("company", COMPANY)
-@pytest.mark.parametrize("row", MAIN, ids=by_id)
+@pytest.mark.parametrize("row", FIRST, ids=by_id)
 def test_in_company(row, company):
     """Under jit and scan the form of the state is kept; extra arguments are let through."""
     tx = optax.with_extra_args_support(COMPANY[company](row.make()))
@@ -120,7 +120,7 @@ def test_tree_map_params_and_tree_get(row):
         assert found is None or structure(found) == structure(params)
 
 
-@pytest.mark.parametrize("row", MAIN, ids=by_id)
+@pytest.mark.parametrize("row", FIRST, ids=by_id)
 def test_flax_train_state_with_jit_and_donation(row):
     model = nn.Dense(3)
     x = jnp.ones((2, 4))
@@ -141,7 +141,7 @@ def test_flax_train_state_with_jit_and_donation(row):
     assert not np.array_equal(*kernels)
 
 
-@pytest.mark.parametrize("row", MAIN, ids=by_id)
+@pytest.mark.parametrize("row", FIRST, ids=by_id)
 def test_nnx_optimizer(row):
     model = nnx.Linear(4, 3, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, row.make(), wrt=nnx.Param)
@@ -161,7 +161,7 @@ def test_nnx_optimizer(row):
     assert jax.tree.structure(averaged) == jax.tree.structure(params)
 
 
-@pytest.mark.parametrize("row", MAIN, ids=by_id)
+@pytest.mark.parametrize("row", FIRST, ids=by_id)
 def test_linen_boxed_parameters(row):
     boxed = {"w": nn.Partitioned(jnp.ones((2, 2)), names=("x", None))}
     tx = row.make()

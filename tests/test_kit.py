@@ -13,7 +13,9 @@ from adaptive_optax import testing
 from adaptive_optax.testing import Report, Row, assert_contract, check_contract, libraries
 
 
-@pytest.mark.parametrize("make", [ao.sgd, ao.adam], ids=lambda m: m.__name__)
+@pytest.mark.parametrize(
+    "make", [ao.sgd, pytest.param(ao.adam, marks=pytest.mark.slow)], ids=lambda m: m.__name__
+)
 def test_ours_keep_the_contract(make):
     report = check_contract(make)
     assert report.passed, report
@@ -236,6 +238,7 @@ def test_settings_are_left_as_they_were_and_do_not_matter():
         assert report["tiny_gradients"].evidence.endswith("update ['inner']['bias'] is nan")
 
 
+@pytest.mark.slow
 def test_with_double_precision_on():
     with jax.enable_x64(True):
         assert_contract(

@@ -74,6 +74,7 @@ def test_every_contest_has_its_rivals(bench):
     assert all(contest.name not in contest.rivals for contest in bench.CONTESTS)
 
 
+@pytest.mark.slow
 def test_it_runs_on_one_tiny_task(bench, monkeypatch, tmp_path, capsys):
     contests = [
         contest
