@@ -210,6 +210,17 @@ def test_a_member_is_told_extra_arguments():
     assert float(updates[0]) == pytest.approx(-0.75)
 
 
+def test_a_members_slow_weights_are_not_evaluated():
+    inside = ao.blend({"slow": ao.lookahead(ao.sgd(1.0), every=5), "sgd": ao.sgd(1.0)})
+    for tx, wanted in ((inside, -3.0), (ao.lookahead(inside, every=5), 0.0)):
+        params = jnp.zeros(1)
+        state = tx.init(params)
+        for _ in range(3):
+            updates, state = tx.update(jnp.ones(1), state, params)
+            params = params + updates
+        assert float(ao.eval_params(state, params)[0]) == wanted
+
+
 def test_its_rate_and_weights_are_seen():
     tx = ao.blend({"a": ao.adam(0.1), "b": optax.sgd(0.3)}, {"a": 3, "b": 1})
     params = jnp.ones(3)

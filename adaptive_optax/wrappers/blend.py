@@ -63,6 +63,10 @@ class BlendState(NamedTuple):
         """What `metrics` shows of it."""
         return {f"weight/{name}": weight for name, weight in self.weights.items()}
 
+    def eval_params(self, params: Any) -> Any:
+        """The parameters as they are: a member's slow weights are not the mixture's."""
+        return params
+
 
 def blend(
     members: Mapping[str, optax.GradientTransformation],
