@@ -90,6 +90,14 @@ from adaptive_optax.optimizers.sophia import scale_by_sophia as scale_by_sophia
 from adaptive_optax.optimizers.sophia import sophia as sophia
 from adaptive_optax.optimizers.yogi import scale_by_yogi as scale_by_yogi
 from adaptive_optax.optimizers.yogi import yogi as yogi
+from adaptive_optax.storage.bfloat16 import bfloat16 as bfloat16
+from adaptive_optax.storage.factored import factored as factored
+from adaptive_optax.storage.int4 import int4 as int4
+from adaptive_optax.storage.int8 import int8 as int8
+from adaptive_optax.storage.minifloat8 import minifloat8 as minifloat8
+from adaptive_optax.storage.registry import register_state as register_state
+from adaptive_optax.storage.state_bytes import state_bytes as state_bytes
+from adaptive_optax.storage.stored import stored as stored
 from adaptive_optax.wrappers.averaged import averaged as averaged
 from adaptive_optax.wrappers.blend import blend as blend
 from adaptive_optax.wrappers.cautious import cautious as cautious

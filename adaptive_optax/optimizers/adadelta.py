@@ -9,20 +9,21 @@ today; it starts slowly (the first step is about sqrt(eps / (1 - rho))) and has 
 Departures: a learning rate, which multiplies the step but not nu_step, as in torch and optax.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adaptive_optax.core.arrays import denominator, ema_of_squares, real_slot, scaled
 from adaptive_optax.core.checks import check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.roles import NonNegative
 from adaptive_optax.core.types import Scalar, Schedule, Transformation
 
 
 class AdadeltaSlots(NamedTuple):
     """What AdaDelta remembers."""
 
-    nu: Any  # average of |g|^2
-    nu_step: Any  # average of |d|^2
+    nu: NonNegative  # average of |g|^2
+    nu_step: NonNegative  # average of |d|^2
 
 
 def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Transformation:

@@ -38,6 +38,7 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.descend import descend, value_at
 from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.roles import NonNegative
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
 
@@ -46,7 +47,7 @@ class AdafactorSlots(NamedTuple):
 
     row: Any  # average of |g|^2 over the columns; None where not factored
     column: Any  # average of |g|^2 over the rows; None where not factored
-    nu: Any  # average of |g|^2; None where factored
+    nu: NonNegative  # average of |g|^2; None where factored
 
 
 def scale_by_adafactor(

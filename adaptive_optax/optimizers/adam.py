@@ -10,7 +10,7 @@ Two slots a parameter. When to use it: the first to try; `adamw` for whatever is
 Departures: none by default. Where other libraries put eps: `eps_placement`, `eps_root`.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adaptive_optax.core.arrays import (
     bias,
@@ -31,6 +31,7 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
 EPS_PLACEMENTS = ("outside", "inside", "uncorrected")
@@ -39,8 +40,8 @@ EPS_PLACEMENTS = ("outside", "inside", "uncorrected")
 class AdamSlots(NamedTuple):
     """What Adam remembers."""
 
-    mu: Any  # average gradient
-    nu: Any  # average of |g|^2
+    mu: Signed  # average gradient
+    nu: NonNegative  # average of |g|^2
 
 
 def scale_by_adam(

@@ -8,7 +8,7 @@ step exceeds the rate by much. Departures: none by default; d is 0 where nu is. 
 eps: Keras beside nu, torch and optax to |g| inside the maximum (`eps_placement="inside"`).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -26,14 +26,15 @@ from adaptive_optax.core.arrays import (
 from adaptive_optax.core.checks import check_choice, check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
 
 class AdamaxSlots(NamedTuple):
     """What AdaMax remembers."""
 
-    mu: Any  # average gradient
-    nu: Any  # largest |g|, fading; not squared
+    mu: Signed  # average gradient
+    nu: NonNegative  # largest |g|, fading; not squared
 
 
 def scale_by_adamax(

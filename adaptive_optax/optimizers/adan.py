@@ -12,7 +12,7 @@ starts its averages at the first gradient instead of correcting them, and has ep
 The factor of `change` is b2: a version with 1 - b2 is in use elsewhere.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -35,6 +35,7 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.descend import decaying, descend, walking
 from adaptive_optax.core.leafwise import leafwise, lift
+from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
 
@@ -42,10 +43,10 @@ from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
 class AdanSlots(NamedTuple):
     """What Adan remembers."""
 
-    mu: Any  # average gradient
-    nu: Any  # average of |g + b2 c|^2
-    change: Any  # average change of the gradient
-    before: Any  # the last gradient
+    mu: Signed  # average gradient
+    nu: NonNegative  # average of |g + b2 c|^2
+    change: Signed  # average change of the gradient
+    before: Signed  # the last gradient
 
 
 def scale_by_adan(

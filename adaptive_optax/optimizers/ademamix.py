@@ -11,7 +11,7 @@ run: alpha_t rises linearly to alpha, and b3_t from b1 to b3 so that the half-li
 grows linearly. Departures: none; without warmup_steps alpha and b3 are constant.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,7 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
 
@@ -44,9 +45,9 @@ from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
 class AdemamixSlots(NamedTuple):
     """What AdEMAMix remembers."""
 
-    mu: Any  # average gradient
-    mu_slow: Any  # average gradient over a far longer past
-    nu: Any  # average of |g|^2
+    mu: Signed  # average gradient
+    mu_slow: Signed  # average gradient over a far longer past
+    nu: NonNegative  # average of |g|^2
 
 
 def scale_by_ademamix(

@@ -28,6 +28,7 @@ from adaptive_optax.core.arrays import (
 from adaptive_optax.core.checks import check_choice, check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
 
@@ -35,8 +36,8 @@ from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
 class AmsgradSlots(NamedTuple):
     """What AMSGrad remembers."""
 
-    mu: Any  # average gradient
-    nu: Any  # average of |g|^2
+    mu: Signed  # average gradient
+    nu: NonNegative  # average of |g|^2
     nu_max: Any  # the largest nu so far
 
 

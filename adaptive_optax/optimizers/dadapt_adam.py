@@ -35,6 +35,7 @@ from adaptive_optax.core.checks import (
     check_rate,
 )
 from adaptive_optax.core.descend import decaying, downhill
+from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.treewise import treewise, wide
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
@@ -49,8 +50,8 @@ class DadaptShared(NamedTuple):
 class DadaptSlots(NamedTuple):
     """What a leaf remembers."""
 
-    mu: Any  # average of s g
-    nu: Any  # average of |g|^2
+    mu: Signed  # average of s g
+    nu: NonNegative  # average of |g|^2
     grad_sum: Any  # average of s g, over a longer past
 
 

@@ -10,7 +10,7 @@ so that a change of it takes effect over 1 / (1 - momentum) steps; other rules h
 optax divides by |g + weight_decay p| instead (`decay_in_norm`).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -24,13 +24,14 @@ from adaptive_optax.core.checks import (
 from adaptive_optax.core.descend import decaying, downhill
 from adaptive_optax.core.leafwise import lift
 from adaptive_optax.core.lift import Rule
+from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
 
 class LarsSlots(NamedTuple):
     """What LARS remembers."""
 
-    trace: Any  # undamped sum of steps
+    trace: Signed  # undamped sum of steps
 
 
 def scale_by_lars(

@@ -7,7 +7,7 @@ smaller than Adam's, and the weight decay as many times larger. When to use it: 
 transformers, where a slot of memory counts. Departures: none; a complex sign has modulus 1.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 
@@ -15,13 +15,14 @@ from adaptive_optax.core.arrays import ema, zeros_slot
 from adaptive_optax.core.checks import check_fraction
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
 
 class LionSlots(NamedTuple):
     """What Lion remembers."""
 
-    mu: Any  # average gradient
+    mu: Signed  # average gradient
 
 
 def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Transformation:

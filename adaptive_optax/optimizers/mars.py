@@ -12,7 +12,7 @@ any optimizer. Departures: none from the paper's algorithm; the authors' code le
 axis to AdamW.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adaptive_optax.core.arrays import (
     bias,
@@ -28,15 +28,16 @@ from adaptive_optax.core.arrays import (
 from adaptive_optax.core.checks import check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
 
 class MarsSlots(NamedTuple):
     """What MARS remembers."""
 
-    mu: Any  # average corrected gradient
-    nu: Any  # average of its square
-    before: Any  # the last gradient
+    mu: Signed  # average corrected gradient
+    nu: NonNegative  # average of its square
+    before: Signed  # the last gradient
 
 
 def scale_by_mars(

@@ -12,7 +12,7 @@ otherwise. A kernel's last axis is its output, as in Flax; torch's is its first.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import optax
 
@@ -33,6 +33,7 @@ from adaptive_optax.core.matrices import (
     orthogonalized,
     views_of,
 )
+from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.split import split
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 from adaptive_optax.optimizers.adam import scale_by_adam
@@ -48,7 +49,7 @@ SCALES: dict[str, Callable[[int, int], float]] = {
 class MuonSlots(NamedTuple):
     """What Muon remembers."""
 
-    trace: Any  # average gradient; `mu` is a name of the rest's
+    trace: Signed  # average gradient; `mu` is a name of the rest's
 
 
 def scale_by_muon(

@@ -1,18 +1,19 @@
 """Parts of optimizers as transformations of their own, to be chained."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import adaptive_optax.core.arrays as arrays
 from adaptive_optax.core.checks import check_fraction
 from adaptive_optax.core.leafwise import leafwise
 from adaptive_optax.core.lift import NoSlots
+from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.types import Scalar, Transformation
 
 
 class EmaSlots(NamedTuple):
     """What an average remembers."""
 
-    mu: Any  # the average
+    mu: Signed  # the average
 
 
 def ema(decay: Scalar) -> Transformation:

@@ -15,7 +15,7 @@ away decay times as far as from the old; Graves has eps inside the root
 (`eps_placement="inside"`); the learning rate is applied after the momentum, as torch does.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adaptive_optax.core.arrays import (
     add_square,
@@ -30,15 +30,16 @@ from adaptive_optax.core.arrays import (
 from adaptive_optax.core.checks import check_choice, check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.types import Scalar, Schedule, Transformation
 
 
 class RmspropSlots(NamedTuple):
     """What RMSProp remembers."""
 
-    nu: Any  # average of |g|^2, about the mean where centered
-    mu: Any  # average gradient; None unless centered
-    trace: Any  # sum of scaled gradients; None without momentum
+    nu: NonNegative  # average of |g|^2, about the mean where centered
+    mu: Signed  # average gradient; None unless centered
+    trace: Signed  # sum of scaled gradients; None without momentum
 
 
 def scale_by_rmsprop(

@@ -14,20 +14,21 @@ Departures: the learning rate is applied after the trace (as torch and optax do;
 point, as all libraries do.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from adaptive_optax.core.arrays import scaled, zeros_slot
 from adaptive_optax.core.checks import check_fraction
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
 from adaptive_optax.core.lift import NoSlots
+from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.types import Scalar, Schedule, Transformation
 
 
 class SgdSlots(NamedTuple):
     """What momentum remembers."""
 
-    trace: Any  # undamped sum of gradients
+    trace: Signed  # undamped sum of gradients
 
 
 def scale_by_sgd(momentum: Scalar | None = None, nesterov: bool = False) -> Transformation:

@@ -47,14 +47,15 @@ from adaptive_optax.core.matrices import (
     times,
     views_of,
 )
+from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
 
 class SoapSlots(NamedTuple):
     """What SOAP remembers; stacks of square matrices for the blocks, None for a side without."""
 
-    mu: Any  # average gradient
-    nu: Any  # average of |r|^2, in the basis
+    mu: Signed  # average gradient
+    nu: NonNegative  # average of |r|^2, in the basis
     left: Any  # average of g g', shape (blocks, rows, rows)
     right: Any  # average of g' g, shape (blocks, columns, columns)
     left_basis: Any  # Q_left, shaped like left

@@ -37,6 +37,7 @@ from adaptive_optax.core.checks import (
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import lift
 from adaptive_optax.core.lift import Rule
+from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
 Estimate = Callable[[Any], Any]  # params -> tree of estimates
@@ -45,8 +46,8 @@ Estimate = Callable[[Any], Any]  # params -> tree of estimates
 class SophiaSlots(NamedTuple):
     """What Sophia remembers."""
 
-    mu: Any  # average gradient
-    nu: Any  # average of the Hessian's diagonal
+    mu: Signed  # average gradient
+    nu: Signed  # average of the Hessian's diagonal
 
 
 def scale_by_sophia(

@@ -1,0 +1,48 @@
+"""What a format is: how one array of a state is kept in few bytes."""
+
+import abc
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+
+from adaptive_optax.core.roles import SIGNED
+
+
+class Codes(NamedTuple):
+    """One array as a format keeps it."""
+
+    codes: Any  # an integer or narrow float an element; the rows of `factored`
+    scales: Any = None  # one a block, or the columns of `factored`; None where there are none
+
+
+class Format(abc.ABC):
+    """How an array is kept. Formats are values: equal ones compare and hash equal."""
+
+    name: ClassVar[str]  # as it is saved, with a version that changes when codes change meaning
+
+    def fits(self, role: str, shape: tuple[int, ...]) -> bool:
+        """Whether an array of that role and whole shape can be kept so."""
+        return True
+
+    def otherwise(self) -> "Format | None":
+        """The format of an array that does not fit; None leaves it in float32."""
+        return None
+
+    @abc.abstractmethod
+    def encode(self, x: jax.Array, role: str, bits: jax.Array) -> Codes:
+        """X, float32, rounded by chance.
+
+        Args:
+          x: the array.
+          role: "signed" or "non_negative".
+          bits: random, uint32, of x's shape.
+        """
+
+    @abc.abstractmethod
+    def decode(self, kept: Codes, role: str) -> jax.Array:
+        """The array that was rounded, float32."""
+
+
+def magnitude(x: jax.Array, role: str) -> jax.Array:
+    """|x|; x itself where it has no sign."""
+    return jax.numpy.abs(x) if role == SIGNED else x

@@ -1,0 +1,63 @@
+"""Numbers of a few bits with an exponent: the grid that the 8-bit and 4-bit formats round to.
+
+    value(code) = 2^lowest (f(code / levels) - 1)        f(n + t) = 2^n (1 + t), 0 <= t < 1
+
+f is a power of two with straight lines between: `levels` equal steps to each doubling, as in a
+floating-point number. The 1 taken off gives code 0 to zero, and even steps below 2^lowest. All of
+it is integer arithmetic on the bits of a float32, with no division, no table and no root.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+MANTISSA = 23  # bits of a float32 after its exponent
+
+
+class Grid(NamedTuple):
+    """A set of numbers of at least 0, and how to round to it."""
+
+    levels: int  # steps to a doubling
+    lowest: int  # exponent under which the steps are even
+    codes: int  # the largest code
+
+    @property
+    def largest(self) -> float:
+        """The largest number of the grid."""
+        whole, part = divmod(self.codes, self.levels)
+        return 2.0**self.lowest * (2.0**whole * (1 + part / self.levels) - 1)
+
+    def encode(self, x: jax.Array, bits: jax.Array) -> jax.Array:
+        """The code of x >= 0, float32, up or down by chance so that its mean is x; uint32.
+
+        What is positive never becomes 0, and what is above the largest number becomes that.
+
+        Args:
+          x: finite, or inf; float32.
+          bits: random, uint32, of x's shape.
+        """
+        last = self._unit + ((self.codes << MANTISSA) // self.levels)
+        shifted = jax.lax.bitcast_convert_type(x + _float(2.0**self.lowest), jnp.uint32)
+        steps = (jnp.minimum(shifted, _word(last)) - _word(self._unit)) * _word(self.levels)
+        code = (steps + (bits >> _word(32 - MANTISSA))) >> _word(MANTISSA)
+        return jnp.maximum(code, (x > 0).astype(jnp.uint32))
+
+    def decode(self, code: jax.Array) -> jax.Array:
+        """The number of a code, float32."""
+        step = -(-(1 << MANTISSA) // self.levels)
+        shifted = code.astype(jnp.uint32) * _word(step) + _word(self._unit)
+        return jax.lax.bitcast_convert_type(shifted, jnp.float32) - _float(2.0**self.lowest)
+
+    @property
+    def _unit(self) -> int:
+        """The bits of 2^lowest as a float32."""
+        return (127 + self.lowest) << MANTISSA
+
+
+def _word(value: int) -> jax.Array:
+    return jnp.uint32(value)
+
+
+def _float(value: float) -> jax.Array:
+    return jnp.float32(value)

@@ -1,0 +1,160 @@
+"""Stored: any optimizer with its moments in a quarter of the bytes.
+
+    decode the state  ->  inner.update in float32  ->  encode the new state
+
+The step is made of the new moments before they are rounded; only what is remembered is coarse. It
+is rounded by chance (`noise.py`), since to the nearest a second moment would never decay. When to
+use it: where memory is short; over any optimizer whose state `registry.py` knows, and in any
+nesting. Arrays of less than 2^14 elements stay in float32: they save little and cost time.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_optax.core.anatomy import described
+from adaptive_optax.core.arrays import beside, narrowed
+from adaptive_optax.core.checks import check_transformation
+from adaptive_optax.core.leaves import is_none, is_trained
+from adaptive_optax.core.lift import wide_view
+from adaptive_optax.core.types import Transformation
+from adaptive_optax.storage.bfloat16 import bfloat16
+from adaptive_optax.storage.factored import factored
+from adaptive_optax.storage.format import Format
+from adaptive_optax.storage.int4 import int4
+from adaptive_optax.storage.int8 import int8
+from adaptive_optax.storage.layout import read, written
+from adaptive_optax.storage.minifloat8 import minifloat8
+from adaptive_optax.storage.plans import Choice, decoded, encoded, plans_for
+from adaptive_optax.storage.registry import slots_of, with_slots
+
+MAKERS = (bfloat16, minifloat8, int8, int4, factored)
+
+
+class StoredState(NamedTuple):
+    """The state of `stored`: plain arrays, slots shaped like the parameters."""
+
+    count: Any  # updates done, int32, shape ()
+    inner_state: Any  # the inner one's, with codes in its slots
+    scales: Any  # one tree a slot: what a format keeps beside the codes, None where nothing
+    layout: Any  # which format each leaf has, bytes of text, uint8, shape (bytes,)
+
+    def decoded(self) -> Any:
+        """The inner optimizer's state as it would be without `stored`, in float32."""
+        return decoded(read(self.layout), self.inner_state, self.scales)
+
+    def encoded(self, inner_state: Any) -> "StoredState":
+        """An inner optimizer's plain state in the formats of this one, rounded to the nearest."""
+        return StoredState(self.count, *encoded(read(self.layout), inner_state, None), self.layout)
+
+
+def stored(
+    inner: optax.GradientTransformation,
+    format: Format | Choice,  # noqa: A002, the field's word
+) -> Transformation:
+    """Any optimizer, with its moments kept in few bytes.
+
+    Args:
+      inner: any optax transformation. It computes in float32 whatever the parameters are, and its
+        updates come back in the parameter's dtype.
+      format: `bfloat16()`, `minifloat8()`, `int8()`, `int4()` or `factored()`; or a function that
+        gives one of them, or None to leave it, for each leaf of a slot: `format(path, role, shape,
+        dtype)`. path is that of the parameter, such as "layers/0/kernel"; role is "signed" for a
+        mean of gradients and "non_negative" for one of squares; shape is that of the whole array,
+        however it is sharded.
+
+    Returns:
+      A transformation with state `StoredState`. Compressed are the leaves of 2^14 elements and more
+      of the slots that are known to forget, in all of optax and ours (`register_state` adds yours);
+      not copies of parameters, sums without end, complex or 64-bit leaves. It forwards extra
+      arguments.
+
+    Raises:
+      TypeError: where inner is no transformation, or format neither format nor function of one.
+
+    >>> import adaptive_optax as ao, optax
+    >>> params = {"kernel": jnp.zeros((128, 128)), "bias": jnp.zeros(128)}
+    >>> tx = ao.stored(optax.adamw(1e-3), ao.minifloat8())
+    >>> state = tx.init(params)
+    >>> optax.tree.get(state, "nu")["kernel"].dtype, optax.tree.get(state, "nu")["bias"].dtype
+    (dtype('uint8'), dtype('float32'))
+    >>> optax.tree.get(state.decoded(), "nu")["kernel"].dtype
+    dtype('float32')
+    """
+    check_transformation("stored", inner=inner)
+    if format in MAKERS or not (isinstance(format, Format) or callable(format)):
+        raise TypeError(
+            f"stored(format={getattr(format, '__name__', repr(format))}): format must be a format, "
+            f"such as ao.minifloat8(), called, or a function of (path, role, shape, dtype)."
+        )
+    inner = optax.with_extra_args_support(inner)
+
+    @functools.lru_cache(maxsize=64)
+    def plans_at(treedef, leaves):
+        shapes = jax.tree.unflatten(treedef, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
+        return plans_for(format, jax.eval_shape(inner.init, shapes))
+
+    def init(params):
+        params = _wide(params)
+        state = inner.init(params)
+        plans = plans_for(format, state)
+        count = jnp.zeros((), jnp.int32)
+        first = with_slots(state, (_first(params, slot.tree) for slot in slots_of(state)))
+        return StoredState(count, *encoded(plans, first, count), written(plans))
+
+    def update(grads, state, params=None, **extra_args):
+        wide_grads, wide_params = _wide(grads), _wide(params)
+        leaves, treedef = jax.tree.flatten(wide_grads if params is None else wide_params)
+        plans = plans_at(treedef, tuple((jnp.shape(x), jnp.result_type(x)) for x in leaves))
+        plain = decoded(plans, state.inner_state, state.scales)
+        updates, plain = inner.update(wide_grads, plain, wide_params, **extra_args)
+        count = optax.safe_increment(state.count)
+        codes = encoded(plans, plain, count)
+        updates = _narrow(updates, grads if params is None else params)
+        return updates, StoredState(count, *codes, state.layout)
+
+    tx = optax.GradientTransformationExtraArgs(init, update)
+    name = format.name if isinstance(format, Format) else format
+    return described(tx, "stored", options={"format": name}, members={"inner": inner})
+
+
+def _first(params: Any, tree: Any) -> Any:
+    """A slot before its first update, to be encoded.
+
+    Its leaves are sharded like the parameters of the same path and shape, and barred from being
+    folded with what encodes them, which costs XLA half a minute for a large array of zeros.
+    """
+    known = dict(jax.tree_util.tree_flatten_with_path(params)[0])
+
+    def placed(path, x):
+        if isinstance(x, jax.ShapeDtypeStruct):
+            return jnp.zeros_like(x)
+        p = known.get(path)
+        if p is not None and isinstance(p, jax.core.Tracer) and p.shape == x.shape:
+            x = beside(p, x)
+        return jax.lax.optimization_barrier(x)
+
+    return jax.tree_util.tree_map_with_path(placed, tree)
+
+
+def _wide(tree: Any) -> Any:
+    """Floats of a tree in the dtype to compute in, all else as it is."""
+
+    def wide(x):
+        return wide_view(x) if hasattr(x, "dtype") and is_trained(x) else x
+
+    return jax.tree.map(wide, tree)
+
+
+def _narrow(updates: Any, like: Any) -> Any:
+    """Updates in the dtypes of the parameters."""
+
+    def narrow(u, x):
+        if u is None or not (hasattr(u, "dtype") and is_trained(u) and is_trained(x)):
+            return u
+        return narrowed(u, x.dtype)
+
+    return jax.tree.map(narrow, updates, like, is_leaf=is_none)
