@@ -11,9 +11,12 @@ from typing import Annotated, Any, TypeAlias
 
 SIGNED = "signed"
 NON_NEGATIVE = "non_negative"
+SQUARES = "squares"
+ROLES = (SIGNED, NON_NEGATIVE, SQUARES)
 
 Signed: TypeAlias = Annotated[Any, SIGNED]  # a fading mean or sum of either sign
 NonNegative: TypeAlias = Annotated[Any, NON_NEGATIVE]  # a fading mean of squares or of moduli
+Squares: TypeAlias = Annotated[Any, SQUARES]  # one of the squares of what the slot before it is of
 
 
 @functools.cache
@@ -24,4 +27,4 @@ def roles_of(slots: type) -> dict[str, str]:
     except (NameError, TypeError):  # written for a type checker alone
         return {}
     found = {name: getattr(hint, "__metadata__", (None,))[0] for name, hint in hints.items()}
-    return {name: role for name, role in found.items() if role in (SIGNED, NON_NEGATIVE)}
+    return {name: role for name, role in found.items() if role in ROLES}

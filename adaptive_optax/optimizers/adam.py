@@ -31,7 +31,7 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.roles import NonNegative, Signed
+from adaptive_optax.core.roles import Signed, Squares
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
 EPS_PLACEMENTS = ("outside", "inside", "uncorrected")
@@ -41,7 +41,7 @@ class AdamSlots(NamedTuple):
     """What Adam remembers."""
 
     mu: Signed  # average gradient
-    nu: NonNegative  # average of |g|^2
+    nu: Squares  # average of |g|^2
 
 
 def scale_by_adam(

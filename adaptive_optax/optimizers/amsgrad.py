@@ -28,7 +28,7 @@ from adaptive_optax.core.arrays import (
 from adaptive_optax.core.checks import check_choice, check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.roles import NonNegative, Signed
+from adaptive_optax.core.roles import Signed, Squares
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
 
@@ -37,7 +37,7 @@ class AmsgradSlots(NamedTuple):
     """What AMSGrad remembers."""
 
     mu: Signed  # average gradient
-    nu: NonNegative  # average of |g|^2
+    nu: Squares  # average of |g|^2
     nu_max: Any  # the largest nu so far
 
 

@@ -28,7 +28,7 @@ from adaptive_optax.core.arrays import (
 from adaptive_optax.core.checks import check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.roles import NonNegative, Signed
+from adaptive_optax.core.roles import Signed, Squares
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
 
@@ -36,7 +36,7 @@ class MarsSlots(NamedTuple):
     """What MARS remembers."""
 
     mu: Signed  # average corrected gradient
-    nu: NonNegative  # average of its square
+    nu: Squares  # average of its square
     before: Signed  # the last gradient
 
 

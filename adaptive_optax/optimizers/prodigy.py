@@ -37,7 +37,7 @@ from adaptive_optax.core.checks import (
     check_rate,
 )
 from adaptive_optax.core.descend import decaying, downhill
-from adaptive_optax.core.roles import NonNegative, Signed
+from adaptive_optax.core.roles import Signed, Squares
 from adaptive_optax.core.treewise import treewise, wide
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
 
@@ -53,7 +53,7 @@ class ProdigySlots(NamedTuple):
     """What a leaf remembers."""
 
     mu: Signed  # average of d g
-    nu: NonNegative  # average of |d g|^2
+    nu: Squares  # average of |d g|^2
     grad_sum: Any  # weighted sum of the gradients
     anchor: Any  # p_0
 

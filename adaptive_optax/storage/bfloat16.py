@@ -51,6 +51,5 @@ def rounded_to_bfloat16(x: jax.Array, bits: jax.Array) -> jax.Array:
       bits: random, uint32, of x's shape.
     """
     word = jax.lax.bitcast_convert_type(x, jnp.uint32)
-    carried = jnp.where(jnp.isfinite(x), word + (bits >> jnp.uint32(16)), word)
-    upper = (carried >> jnp.uint32(16)).astype(jnp.uint16)
+    upper = ((word + (bits >> jnp.uint32(16))) >> jnp.uint32(16)).astype(jnp.uint16)
     return jax.lax.bitcast_convert_type(upper, jnp.bfloat16)

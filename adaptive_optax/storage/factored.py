@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import divided, mean_over
-from adaptive_optax.core.roles import NON_NEGATIVE
+from adaptive_optax.core.roles import SIGNED
 from adaptive_optax.storage.format import Codes, Format
 
 
@@ -27,7 +27,7 @@ class Factored(Format):
 
     def fits(self, role: str, shape: tuple[int, ...]) -> bool:
         """Whether it is a second moment with rows and columns."""
-        return role == NON_NEGATIVE and len(shape) >= 2 and min(shape[-2:]) > 1
+        return role != SIGNED and len(shape) >= 2 and min(shape[-2:]) > 1
 
     def encode(self, x: jax.Array, role: str, bits: jax.Array) -> Codes:
         """The means over the last axis, and over the one before it."""

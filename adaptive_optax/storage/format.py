@@ -1,11 +1,13 @@
 """What a format is: how one array of a state is kept in few bytes."""
 
 import abc
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import jax
 
 from adaptive_optax.core.roles import SIGNED
+
+Bits: TypeAlias = tuple[jax.Array, jax.Array]
 
 
 class Codes(NamedTuple):
@@ -19,6 +21,7 @@ class Format(abc.ABC):
     """How an array is kept. Formats are values: equal ones compare and hash equal."""
 
     name: ClassVar[str]  # as it is saved, with a version that changes when codes change meaning
+    pairs: ClassVar[bool] = False  # whether a mean and its squares are kept in one array
 
     def fits(self, role: str, shape: tuple[int, ...]) -> bool:
         """Whether an array of that role and whole shape can be kept so."""
@@ -34,13 +37,21 @@ class Format(abc.ABC):
 
         Args:
           x: the array.
-          role: "signed" or "non_negative".
+          role: "signed", "non_negative" or "squares".
           bits: random, uint32, of x's shape.
         """
 
     @abc.abstractmethod
     def decode(self, kept: Codes, role: str) -> jax.Array:
         """The array that was rounded, float32."""
+
+    def encode_pair(self, mean: jax.Array, squares: jax.Array, bits: Bits) -> Codes:
+        """A mean and the mean of its squares in one array, where `pairs`; bits for each."""
+        raise NotImplementedError
+
+    def decode_pair(self, kept: Codes) -> tuple[jax.Array, jax.Array]:
+        """What `encode_pair` rounded, float32."""
+        raise NotImplementedError
 
 
 def magnitude(x: jax.Array, role: str) -> jax.Array:

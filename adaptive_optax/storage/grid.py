@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 MANTISSA = 23  # bits of a float32 after its exponent
+EXPONENT = 255 << MANTISSA  # the bits of its exponent
 
 
 class Grid(NamedTuple):
@@ -21,6 +22,7 @@ class Grid(NamedTuple):
     levels: int  # steps to a doubling
     lowest: int  # exponent under which the steps are even
     codes: int  # the largest code
+    positive: bool  # whether what is above 0 stays so
 
     @property
     def largest(self) -> float:
@@ -31,7 +33,9 @@ class Grid(NamedTuple):
     def encode(self, x: jax.Array, bits: jax.Array) -> jax.Array:
         """The code of x >= 0, float32, up or down by chance so that its mean is x; uint32.
 
-        What is positive never becomes 0, and what is above the largest number becomes that.
+        What is above the largest number becomes that. Where `positive`, what is below the smallest
+        becomes that too: a second moment of 0 beside a first moment that is not would be a step
+        without bound.
 
         Args:
           x: finite, or inf; float32.
@@ -41,7 +45,7 @@ class Grid(NamedTuple):
         shifted = jax.lax.bitcast_convert_type(x + _float(2.0**self.lowest), jnp.uint32)
         steps = (jnp.minimum(shifted, _word(last)) - _word(self._unit)) * _word(self.levels)
         code = (steps + (bits >> _word(32 - MANTISSA))) >> _word(MANTISSA)
-        return jnp.maximum(code, (x > 0).astype(jnp.uint32))
+        return jnp.maximum(code, (x > 0).astype(jnp.uint32)) if self.positive else code
 
     def decode(self, code: jax.Array) -> jax.Array:
         """The number of a code, float32."""

@@ -13,17 +13,19 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from adaptive_optax.core.checks import check_steps
 from adaptive_optax.core.roles import SIGNED
-from adaptive_optax.storage.blocks import exponents, fits_blocks, powers
+from adaptive_optax.storage.blocks import by_power, fits_blocks, over_power, powers, stored_powers
 from adaptive_optax.storage.format import Codes, Format, magnitude
 from adaptive_optax.storage.grid import Grid
 from adaptive_optax.storage.int8 import Int8
 from adaptive_optax.storage.signs import signed, with_sign
 
-SIGNED_GRID = Grid(levels=1, lowest=-6, codes=7)
-SQUARES_GRID = Grid(levels=1, lowest=-14, codes=15)
+SIGNED_GRID = Grid(levels=1, lowest=-6, codes=7, positive=False)
+SQUARES_GRID = Grid(levels=1, lowest=-14, codes=15, positive=True)
+_SHIFTS = np.array([[0], [4]], np.uint32)  # of the first and the second half of a block
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,19 +47,21 @@ class Int4(Format):
         """X in half bytes and the exponents of its blocks."""
         a = magnitude(x, role)
         grid = _grid(role)
-        scales = exponents(a, self.block, grid.largest)
-        code = grid.encode(a * powers(scales, self.block, inverse=True), bits)
+        power = powers(a, self.block, grid.largest)
+        code = grid.encode(a * over_power(power, self.block), bits)
         code = with_sign(code, x, 4) if role == SIGNED else code
-        halves = code.reshape(*scales.shape, 2, self.block // 2)
-        both = halves[..., 0, :] | (halves[..., 1, :] << jnp.uint32(4))
-        return Codes(both.reshape(*x.shape[:-1], x.shape[-1] // 2).astype(jnp.uint8), scales)
+        halves = code.reshape(*power.shape, 2, self.block // 2)
+        both = jnp.sum(halves << _SHIFTS, -2, dtype=jnp.uint32)
+        return Codes(
+            both.reshape(*x.shape[:-1], x.shape[-1] // 2).astype(jnp.uint8), stored_powers(power)
+        )
 
     def decode(self, kept: Codes, role: str) -> jax.Array:
         """The float32 numbers of the half bytes."""
-        both = kept.codes.reshape(*kept.scales.shape, self.block // 2).astype(jnp.uint32)
-        halves = jnp.stack([both & jnp.uint32(15), both >> jnp.uint32(4)], -2)
+        both = kept.codes.reshape(*kept.scales.shape, 1, self.block // 2).astype(jnp.uint32)
+        halves = (both >> _SHIFTS) & jnp.uint32(15)
         code = halves.reshape(*kept.codes.shape[:-1], kept.codes.shape[-1] * 2)
-        power = powers(kept.scales, self.block)
+        power = by_power(kept.scales, self.block)
         if role == SIGNED:
             return signed(_grid(role).decode(code & jnp.uint32(7)) * power, code, 4)
         return _grid(role).decode(code) * power

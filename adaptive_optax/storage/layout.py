@@ -6,7 +6,7 @@ It is part of the state, as bytes of text, so that a checkpoint says how to read
     a minifloat8/1
     b float32
     signed abab
-    non_negative abab
+    squares abab
 
 First the version of this text, then a letter for each format, then for each slot its role and a
 letter for each of its leaves.

@@ -1,12 +1,19 @@
 """minifloat8: one byte an element, with an exponent of its own and no scales.
 
-    signed         sign and 7 bits: 3 steps a doubling from 2^-32 to 1300
-    non-negative   8 bits: 3 steps a doubling from 2^-64 to 2 million (its root: 2^-32 to 1400)
+A first moment m and its second moment v, as Adam has, share two bytes:
+
+    v     9 bits: 6 steps a doubling from 2^-64 to 2 million (its root: 2^-32 to 1400)
+    m     sign and 6 bits: m / s, 6 steps a doubling from 1/64 to 22, s the power of two at sqrt(v)
+
+so that m is exact where the step m / sqrt(v) is. A moment alone has one byte:
+
+    signed         sign and 7 bits: 4 steps a doubling from 2^-24 to 215
+    non-negative   8 bits: 3 steps a doubling from 2^-64 to 2 million
 
 Rounded by chance, so that a mean that moves by a thousandth of itself moves on the average. Each
-element is kept by itself: 2.00 bytes a parameter for two moments, no collectives, no blocks to cut
-a sharded axis in. When to use it: the first to try on a CPU. Gradients are kept from 1e-9 to 1e3;
-above, the state stays at its largest number, and the step is made of the unrounded moment.
+element is kept by itself: 2.00 bytes a parameter for two moments, no collectives, no blocks for a
+sharded axis to cut. When to use it: for Adam and its kin, on a CPU before all. Above the largest
+number the state stays there; the step is made of the moment before it is rounded.
 """
 
 import dataclasses
@@ -16,19 +23,23 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.roles import SIGNED
-from adaptive_optax.storage.format import Codes, Format, magnitude
-from adaptive_optax.storage.grid import Grid
+from adaptive_optax.storage.format import Bits, Codes, Format, magnitude
+from adaptive_optax.storage.grid import EXPONENT, MANTISSA, Grid
 from adaptive_optax.storage.signs import signed, with_sign
 
-SIGNED_GRID = Grid(levels=3, lowest=-32, codes=127)
-SQUARES_GRID = Grid(levels=3, lowest=-64, codes=255)
+SIGNED_GRID = Grid(levels=4, lowest=-24, codes=127, positive=False)
+SQUARES_GRID = Grid(levels=3, lowest=-64, codes=255, positive=True)
+PAIR_SQUARES = Grid(levels=6, lowest=-64, codes=511, positive=True)
+PAIR_MEAN = Grid(levels=6, lowest=-6, codes=63, positive=False)
+WIDTH = 7  # bits of a mean in a pair
 
 
 @dataclasses.dataclass(frozen=True)
 class Minifloat8(Format):
-    """One byte an element."""
+    """One byte an element, two for a pair."""
 
     name: ClassVar[str] = "minifloat8/1"
+    pairs: ClassVar[bool] = True
 
     def encode(self, x: jax.Array, role: str, bits: jax.Array) -> Codes:
         """X in bytes."""
@@ -42,9 +53,26 @@ class Minifloat8(Format):
             return signed(_grid(role).decode(code & jnp.uint32(127)), code, 8)
         return _grid(role).decode(kept.codes)
 
+    def encode_pair(self, mean: jax.Array, squares: jax.Array, bits: Bits) -> Codes:
+        """Both in one 16-bit word."""
+        upper = PAIR_SQUARES.encode(squares, bits[1])
+        inverse = _float(jnp.uint32(254 << MANTISSA) - _near_root(upper))
+        lower = with_sign(PAIR_MEAN.encode(jnp.abs(mean) * inverse, bits[0]), mean, WIDTH)
+        return Codes(((upper << jnp.uint32(WIDTH)) | lower).astype(jnp.uint16))
+
+    def decode_pair(self, kept: Codes) -> tuple[jax.Array, jax.Array]:
+        """The float32 numbers of the words."""
+        word = kept.codes.astype(jnp.uint32)
+        upper = word >> jnp.uint32(WIDTH)
+        ratio = PAIR_MEAN.decode(word & jnp.uint32(PAIR_MEAN.codes))
+        return signed(ratio * _float(_near_root(upper)), word, WIDTH), PAIR_SQUARES.decode(upper)
+
 
 def minifloat8() -> Format:
     """One byte an element for `stored`: an 8-bit float with the range of a gradient, no scales.
+
+    The moments of Adam share an array of 16 bits in the place of the first; in that of the second
+    is None. `state.decoded()` has both as they were.
 
     Returns:
       A format of 1 byte an element, 2.00 bytes a parameter of Adam.
@@ -56,6 +84,17 @@ def minifloat8() -> Format:
     2.0
     """
     return Minifloat8()
+
+
+def _near_root(code: jax.Array) -> jax.Array:
+    """The bits of a power of two within a factor of 2 of the root of a code's square."""
+    half = (1 << MANTISSA) // PAIR_SQUARES.levels // 2
+    lowest = (127 + PAIR_SQUARES.lowest // 2) << MANTISSA
+    return (code * jnp.uint32(half) + jnp.uint32(lowest)) & jnp.uint32(EXPONENT)
+
+
+def _float(word: jax.Array) -> jax.Array:
+    return jax.lax.bitcast_convert_type(word, jnp.float32)
 
 
 def _grid(role: str) -> Grid:

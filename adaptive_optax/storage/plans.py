@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_optax.core.leaves import matching
+from adaptive_optax.core.leaves import flat, is_none, matching
+from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, SQUARES
 from adaptive_optax.storage.format import Codes, Format
 from adaptive_optax.storage.noise import random_bits
 from adaptive_optax.storage.registry import slots_of, with_slots
 
 SMALL = 2**14  # elements of a whole array under which it stays as it is
+NEAREST = 2**31 - 1  # bits that round to the nearest
 Choice = Callable[..., Format | None]
 
 
@@ -27,23 +29,23 @@ def plans_for(choice: Format | Choice, state: Any) -> list[Plan]:
     """The plan of each slot of an inner state, from its shapes."""
     plans = []
     for role, tree in slots_of(state):
-        leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+        leaves = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)[0]
         plans.append(Plan(role, tuple(_chosen(choice, role, path, x) for path, x in leaves)))
     return plans
 
 
 def decoded(plans: Sequence[Plan], state: Any, scales: Sequence[Any]) -> Any:
     """An inner state with float32 numbers for its codes."""
-    trees = []
-    for plan, slot, beside in zip(plans, slots_of(state), scales, strict=True):
-        codes, treedef = jax.tree.flatten(slot.tree)
-        rows = zip(plan.kinds, codes, matching(treedef, beside), strict=True)
-        leaves = [
-            x if kind is None else _decode(kind, plan.role, Codes(x, scale))
-            for kind, x, scale in rows
-        ]
-        trees.append(jax.tree.unflatten(treedef, leaves))
-    return with_slots(state, trees)
+    table, treedefs = _table(state)
+    joined = _joined(plans)
+    for i, plan in enumerate(plans):
+        beside = matching(treedefs[i], scales[i])
+        for j, kind in enumerate(plan.kinds):
+            if (i, j) in joined:
+                table[i - 1][j], table[i][j] = _decode_pair(kind, Codes(table[i - 1][j]))
+            elif kind is not None and (i + 1, j) not in joined:
+                table[i][j] = _decode(kind, plan.role, Codes(table[i][j], beside[j]))
+    return with_slots(state, map(jax.tree.unflatten, treedefs, table))
 
 
 def encoded(plans: Sequence[Plan], state: Any, step: jax.Array | None) -> tuple[Any, tuple]:
@@ -54,22 +56,53 @@ def encoded(plans: Sequence[Plan], state: Any, step: jax.Array | None) -> tuple[
       state: with numbers in its slots.
       step: the number of the update, to round by chance; None rounds to the nearest.
     """
-    codes, scales, number = [], [], 0
-    for plan, slot in zip(plans, slots_of(state), strict=True):
-        leaves, treedef = jax.tree.flatten(slot.tree)
-        kept = []
-        for kind, x in zip(plan.kinds, leaves, strict=True):
-            kept.append(Codes(x) if kind is None else _encode(kind, plan.role, x, step, number))
-            number += 1
-        codes.append(jax.tree.unflatten(treedef, [each.codes for each in kept]))
-        scales.append(jax.tree.unflatten(treedef, [each.scales for each in kept]))
+    table, treedefs = _table(state)
+    joined = _joined(plans)
+    first = [sum(len(row) for row in table[:i]) for i in range(len(table) + 1)]
+    kept = [[Codes(x) for x in row] for row in table]
+    for i, plan in enumerate(plans):
+        for j, kind in enumerate(plan.kinds):
+            number = jnp.uint32(first[i] + j)
+            if (i, j) in joined:
+                kept[i][j] = Codes(None)
+            elif (i + 1, j) in joined:
+                numbers = number, jnp.uint32(first[i + 1] + j)
+                kept[i][j] = _encode_pair(kind, table[i][j], table[i + 1][j], step, numbers)
+            elif kind is not None:
+                kept[i][j] = _encode(kind, plan.role, table[i][j], step, number)
+    codes, scales = (
+        [
+            jax.tree.unflatten(treedef, [each[part] for each in row])
+            for treedef, row in zip(treedefs, kept, strict=True)
+        ]
+        for part in range(2)
+    )
     return with_slots(state, codes), tuple(scales)
+
+
+def _table(state: Any) -> tuple[list[list[Any]], list[Any]]:
+    """The leaves of each slot, None included, and the structure of each."""
+    found = [flat(slot.tree) for slot in slots_of(state)]
+    return [leaves for leaves, _ in found], [treedef for _, treedef in found]
+
+
+def _joined(plans: Sequence[Plan]) -> set[tuple[int, int]]:
+    """The leaves of squares, by slot and leaf, that share an array with the slot before."""
+    found = set()
+    for i in range(1, len(plans)):
+        mean, squares = plans[i - 1], plans[i]
+        if mean.role == SIGNED and squares.role == SQUARES:
+            both = enumerate(zip(mean.kinds, squares.kinds, strict=True))
+            found |= {(i, j) for j, (one, two) in both if one and one.pairs and one == two}
+    return found
 
 
 def _chosen(choice: Format | Choice, role: str, path: Any, leaf: Any) -> Format | None:
     """The format of one leaf; None where it stays as it is."""
+    if leaf is None or leaf.size < SMALL:
+        return None
     shape, dtype = tuple(leaf.shape), jnp.dtype(leaf.dtype)
-    if leaf.size < SMALL or not jnp.issubdtype(dtype, jnp.floating) or dtype.itemsize > 4:
+    if not jnp.issubdtype(dtype, jnp.floating) or dtype.itemsize > 4:
         return None
     kind = choice if isinstance(choice, Format) else _asked(choice, path, role, shape, dtype)
     while kind is not None and not kind.fits(role, shape):
@@ -80,7 +113,7 @@ def _chosen(choice: Format | Choice, role: str, path: Any, leaf: Any) -> Format 
 def _asked(choice: Choice, path: Any, role: str, shape: Any, dtype: Any) -> Format | None:
     """What the user's function says of one leaf."""
     where = jax.tree_util.keystr(path, simple=True, separator="/")
-    kind = choice(where, role, shape, dtype)
+    kind = choice(where, NON_NEGATIVE if role == SQUARES else role, shape, dtype)
     if kind is None or isinstance(kind, Format):
         return kind
     raise TypeError(
@@ -89,24 +122,31 @@ def _asked(choice: Choice, path: Any, role: str, shape: Any, dtype: Any) -> Form
     )
 
 
+# Jitted functions, so that equal leaves are traced once, and an eager update is one program a leaf.
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _decode(kind: Format, role: str, kept: Codes) -> jax.Array:
     return kind.decode(kept, role)
 
 
-def _encode(kind: Format, role: str, x: jax.Array, step: Any, number: int) -> Codes:
+@functools.partial(jax.jit, static_argnums=0)
+def _decode_pair(kind: Format, kept: Codes) -> tuple[jax.Array, jax.Array]:
+    return kind.decode_pair(kept)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _encode(kind: Format, role: str, x: jax.Array, step: Any, number: jax.Array) -> Codes:
+    return kind.encode(x.astype(jnp.float32), role, _bits(x.shape, step, number))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _encode_pair(kind: Format, mean: jax.Array, squares: jax.Array, step: Any, numbers: Any) -> Any:
+    bits = _bits(mean.shape, step, numbers[0]), _bits(mean.shape, step, numbers[1])
+    return kind.encode_pair(mean.astype(jnp.float32), squares.astype(jnp.float32), bits)
+
+
+def _bits(shape: tuple[int, ...], step: Any, number: jax.Array) -> jax.Array:
     if step is None:
-        return _nearest(kind, role, x)
-    return _rounded(kind, role, x, step, jnp.uint32(number))
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _rounded(kind: Format, role: str, x: jax.Array, step: jax.Array, number: jax.Array) -> Codes:
-    """Rounded by chance; a jitted function, so that equal leaves are traced once."""
-    return kind.encode(x.astype(jnp.float32), role, random_bits(x.shape, step, number))
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _nearest(kind: Format, role: str, x: jax.Array) -> Codes:
-    middle = jnp.full(x.shape, 2**31 - 1, jnp.uint32)
-    return kind.encode(x.astype(jnp.float32), role, middle)
+        return jnp.full(shape, NEAREST, jnp.uint32)
+    return random_bits(shape, step, number)

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, roles_of
+from adaptive_optax.core.checks import check_choice
+from adaptive_optax.core.roles import NON_NEGATIVE, ROLES, SIGNED, SQUARES, roles_of
 
 _SIGNED = {
     "ScaleByAdamState": "mu",
@@ -34,19 +35,21 @@ _SIGNED = {
     "SophiaState": "mu nu",  # nu, a Hessian's diagonal, may be negative
 }
 _NON_NEGATIVE = {
-    "ScaleByAdamState": "nu",
-    "ScaleByAmsgradState": "nu",
     "ScaleByBeliefState": "nu",
     "ScaleByRmsState": "nu",
     "ScaleByRmsWithCountState": "nu",
-    "ScaleByRStdDevState": "nu",
-    "ScaleByRStdDevWithCountState": "nu",
     "ScaleByAdaDeltaState": "e_g e_x",
     "ScaleByAdanState": "n",
     "FactoredState": "v",
     "ScaleByAdemamixState": "nu",
     "ScaleBySimplifiedAdEMAMixState": "n",
     "DAdaptAdamWState": "exp_avg_sq",
+}
+_SQUARES = {  # of what the signed slot before them averages
+    "ScaleByAdamState": "nu",
+    "ScaleByAmsgradState": "nu",
+    "ScaleByRStdDevState": "nu",
+    "ScaleByRStdDevWithCountState": "nu",
     "ProdigyState": "exp_avg_sq",
     "MomoAdamState": "exp_avg_sq",
 }
@@ -66,7 +69,8 @@ def register_state(state: type, **roles: str) -> None:
     Args:
       state: the class of the state, a pytree with named fields.
       **roles: of each such field, "signed" for a fading mean or sum of gradients, "non_negative"
-        for one of squares or of moduli. Not for sums without end, nor for copies of parameters.
+        for one of squares or of moduli, "squares" for one of the squares of what the signed field
+        before it is a mean of. Not for sums without end, nor for copies of parameters.
 
     Raises:
       TypeError: where state is no class.
@@ -86,11 +90,7 @@ def register_state(state: type, **roles: str) -> None:
                 f"register_state({state.__name__}, {field}={role!r}): {state.__name__} has no "
                 f"field {field!r}; it has {', '.join(fields) or 'none'}."
             )
-        if role not in (SIGNED, NON_NEGATIVE):
-            raise ValueError(
-                f"register_state({state.__name__}, {field}={role!r}): a role must be {SIGNED!r} "
-                f"or {NON_NEGATIVE!r}."
-            )
+        check_choice(f"register_state[{state.__name__}]", ROLES, **{field: role})
     _registered[state] = {**_registered.get(state, {}), **roles}
 
 
@@ -138,7 +138,7 @@ def _roles(state: type) -> dict[str, str]:
     if state in _registered:
         return _registered[state]
     if state.__module__.partition(".")[0] == "optax":
-        listed = ((SIGNED, _SIGNED), (NON_NEGATIVE, _NON_NEGATIVE))
+        listed = ((SIGNED, _SIGNED), (NON_NEGATIVE, _NON_NEGATIVE), (SQUARES, _SQUARES))
         name = state.__name__
         return {field: role for role, of in listed for field in of.get(name, "").split()}
     return roles_of(state)

@@ -77,10 +77,10 @@ def stored(
 
     >>> import adaptive_optax as ao, optax
     >>> params = {"kernel": jnp.zeros((128, 128)), "bias": jnp.zeros(128)}
-    >>> tx = ao.stored(optax.adamw(1e-3), ao.minifloat8())
+    >>> tx = ao.stored(optax.adamw(1e-3), ao.bfloat16())
     >>> state = tx.init(params)
     >>> optax.tree.get(state, "nu")["kernel"].dtype, optax.tree.get(state, "nu")["bias"].dtype
-    (dtype('uint8'), dtype('float32'))
+    (dtype(bfloat16), dtype('float32'))
     >>> optax.tree.get(state.decoded(), "nu")["kernel"].dtype
     dtype('float32')
     """

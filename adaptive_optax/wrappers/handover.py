@@ -91,6 +91,8 @@ def handed_over(old: Part, before: Any, new: Part, fresh: Any) -> Any:
 
 def _holder(part: Part, state: Any) -> _Holder | None:
     """What keeps moments; None where nothing does, or several rules do, or a decay is not known."""
+    if any(each.name == "stored" for each in parts(part)):  # its slots are codes
+        return None
     found = [each for each in parts(part) if each.name.removeprefix("scale_by_") in _KINDS]
     nodes = [x for x in jax.tree.leaves(state, is_leaf=_keeps) if _keeps(x)]
     if len(found) != 1 or len(nodes) != 1:

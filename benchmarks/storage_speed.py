@@ -1,0 +1,180 @@
+"""What the formats of `stored` cost: time, compiled memory and compile time over optax's adamw.
+
+    python benchmarks/storage_speed.py            as the machine is
+    python benchmarks/storage_speed.py --kept     in a process that keeps its memory
+
+The second sets `speed_machine.KEPT`: the C library then hands no memory back to the system, so that
+what XLA allocates for a step has been paged in by the steps before.
+"""
+
+import argparse
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from speed_machine import KEPT
+from speed_measures import stepper
+from speed_timing import Ratio, Timer, interleaved, over_all, seconds_of, middle
+
+import adaptive_optax as ao
+
+RIVAL = "optax adamw"
+CONTESTANTS: dict[str, Callable[[], Any]] = {
+    RIVAL: lambda: optax.adamw(1e-3),
+    "ours": lambda: ao.adamw(1e-3),
+    "bfloat16": lambda: ao.stored(ao.adamw(1e-3), ao.bfloat16()),
+    "minifloat8": lambda: ao.stored(ao.adamw(1e-3), ao.minifloat8()),
+    "int8": lambda: ao.stored(ao.adamw(1e-3), ao.int8()),
+    "int4": lambda: ao.stored(ao.adamw(1e-3), ao.int4()),
+    "factored": lambda: ao.stored(ao.adamw(1e-3), ao.factored()),
+    "minifloat8 over optax": lambda: ao.stored(optax.adamw(1e-3), ao.minifloat8()),
+}
+TOY = {"one": (1, 128), "many": (3, 128), "compiled": 3, "tokens": 8, "rounds": 2, "steps": 2}
+FULL = {
+    "one": (1, 4096),
+    "many": (41, 640),
+    "compiled": 300,
+    "tokens": 512,
+    "rounds": 15,
+    "steps": 9,
+}
+
+
+def tree(count: int, *shape: int) -> dict[str, jax.Array]:
+    """So many arrays of that shape, of numbers that are not all the same."""
+    size = shape[0] * shape[-1]
+    return {
+        str(i): jnp.sin(jnp.arange(size, dtype=jnp.float32)).reshape(shape) for i in range(count)
+    }
+
+
+def update_timer(tx: Any, count: int, side: int) -> tuple[Timer, float]:
+    """A timer of an update of square leaves, and its compiled peak in bytes a parameter."""
+    params, grads = tree(count, side, side), tree(count, side, side)
+    advance = stepper(tx)
+    carry = [(params, jax.jit(tx.init)(params))]
+    memory = advance.lower(*carry[0], grads).compile().memory_analysis()
+    peak = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    peak += memory.temp_size_in_bytes - memory.alias_size_in_bytes
+
+    def once():
+        took, carry[0] = seconds_of(advance, *carry[0], grads)
+        return took
+
+    return once, peak / (count * side * side)
+
+
+def compile_timer(tx: Any, count: int) -> Timer:
+    """Tracing, lowering and compiling an update of so many leaves of 256 x 128."""
+    params = {str(i): jax.ShapeDtypeStruct((256, 128), jnp.float32) for i in range(count)}
+
+    def once():
+        jax.clear_caches()
+        state = jax.eval_shape(tx.init, params)
+        lower = functools.partial(stepper(tx).lower, params, state, params)
+        return seconds_of(lambda: lower().compile() and None)[0]
+
+    return once
+
+
+def training_timer(tx: Any, tokens: int) -> Timer:
+    """A whole step of a residual MLP of 8.4 million parameters."""
+    width, blocks = (512, 8) if tokens > 8 else (128, 2)
+    params = {
+        str(i): {
+            "up": 0.05 * jax.random.normal(jax.random.key(i), (width, 2 * width)),
+            "down": 0.05 * jax.random.normal(jax.random.key(-i), (2 * width, width)),
+        }
+        for i in range(blocks)
+    }
+    x = jax.random.normal(jax.random.key(99), (tokens, width))
+
+    def loss(params):
+        h = x
+        for block in params.values():
+            h = h + jax.nn.gelu(h @ block["up"]) @ block["down"]
+        return jnp.mean((h - jnp.roll(x, 1)) ** 2)
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def advance(params, state):
+        updates, state = tx.update(jax.grad(loss)(params), state, params)
+        return optax.apply_updates(params, updates), state
+
+    carry = [(params, jax.jit(tx.init)(params))]
+
+    def once():
+        took, carry[0] = seconds_of(advance, *carry[0])
+        return took
+
+    return once
+
+
+def updates(size: dict) -> dict[str, dict]:
+    """Ratios and compiled bytes a parameter of an update alone."""
+    found: dict[str, dict] = {}
+    for title, (count, side) in (("one leaf", size["one"]), ("many leaves", size["many"])):
+        pairs = {name: update_timer(make(), count, side) for name, make in CONTESTANTS.items()}
+        timers = {name: timer for name, (timer, _) in pairs.items()}
+        found |= compared(f"update, {title}", timers, size["rounds"])
+        found[f"bytes, {title}"] = {name: peak for name, (_, peak) in pairs.items()}
+        del pairs, timers
+    return found
+
+
+def steps(size: dict) -> dict[str, dict]:
+    """Ratios of a whole training step."""
+    timers = {name: training_timer(make(), size["tokens"]) for name, make in CONTESTANTS.items()}
+    return compared("training step", timers, size["steps"])
+
+
+def compilations(size: dict) -> dict[str, dict]:
+    """Ratios of tracing, lowering and compiling together."""
+    timers = {name: compile_timer(make(), size["compiled"]) for name, make in CONTESTANTS.items()}
+    return compared("compile", timers, 1, warm=0)
+
+
+def compared(title: str, timers: dict[str, Timer], rounds: int, warm: int = 1) -> dict[str, dict]:
+    """The ratio of each contestant to the rival, under a title that says the rival's own time."""
+    taken = interleaved(timers, rounds, warm=warm)
+    return {f"{title} ({middle(taken, RIVAL) * 1e3:.0f} ms)": over_all(taken, RIVAL)}
+
+
+SECTIONS = {"update": updates, "step": steps, "compile": compilations}
+
+
+def table(found: dict[str, dict]) -> str:
+    """The measurements as a Markdown table, a row a contestant."""
+    titles = list(found)
+    lines = ["| |" + "|".join(titles) + "|", "|---" * (len(titles) + 1) + "|"]
+    for name in CONTESTANTS:
+        cells = [found[title][name] for title in titles]
+        cells = [str(Ratio(*x)) if isinstance(x, tuple | list) else f"{x:.2f}" for x in cells]
+        lines.append(f"| {name} |" + "|".join(cells) + "|")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("section", nargs="*", help="update, step or compile; all by default")
+    parser.add_argument("--toy", action="store_true", help="tiny sizes")
+    parser.add_argument("--kept", action="store_true", help="in a process that keeps its memory")
+    parser.add_argument("--json", action="store_true", help="print numbers instead of a table")
+    chosen = parser.parse_args()
+    if chosen.kept:
+        again = [sys.executable, *(word for word in sys.argv if word != "--kept")]
+        os.execve(sys.executable, again, os.environ | KEPT)
+    size, found = TOY if chosen.toy else FULL, {}
+    for section in chosen.section or SECTIONS:
+        found |= SECTIONS[section](size)
+    print(json.dumps(found) if chosen.json else table(found))
+
+
+if __name__ == "__main__":
+    main()
