@@ -96,6 +96,7 @@ from adaptive_optax.storage.int4 import int4 as int4
 from adaptive_optax.storage.int8 import int8 as int8
 from adaptive_optax.storage.minifloat8 import minifloat8 as minifloat8
 from adaptive_optax.storage.registry import register_state as register_state
+from adaptive_optax.storage.rounded import rounded as rounded
 from adaptive_optax.storage.state_bytes import state_bytes as state_bytes
 from adaptive_optax.storage.stored import stored as stored
 from adaptive_optax.wrappers.averaged import averaged as averaged

@@ -133,6 +133,7 @@ ELSEWHERE = {
     "monitored": "test_monitored.py",
     "metrics": "test_monitored.py",
     "explain": "test_explain.py",
+    "rounded": "test_rounded.py",
     "sinks": "test_sinks.py",
     "MatrixView": "test_matrices.py",
     "hutchinson": "test_sophia.py",
