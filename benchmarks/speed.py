@@ -1,170 +1,92 @@
-"""Speed against optax: tracing, eager updates, jitted steps and import, as ratios.
+"""Speed against optax and against what memory allows: a table and a plot.
 
-    python benchmarks/speed.py            all four tables, about five minutes
-    python benchmarks/speed.py trace      one of trace, eager, step, import
+    python benchmarks/speed.py                               everything, about half an hour on 2 cores
+    python benchmarks/speed.py step "formats kept"           some sections; what is known of others is kept
+    python benchmarks/speed.py step --only sgd adam          of a section, some optimizers anew
+    python benchmarks/speed.py --toy --out DIR               tiny sizes in one process, to see that it runs
 
-Every ratio is ours over optax's, the median over rounds that alternate between the two in one
-process (in fresh processes for import), with the range of the middle half. Below 1 is faster.
+It writes speed_cpu.json, speed_cpu.md and speed_cpu.png to --out, benchmarks/results by default.
+Each section runs in a process of its own; one such as "step kept" in one that keeps its memory
+(`speed_machine.py` says why). All contestants take turns in one process; ratios are of the same
+round, and given as median with quartiles. Nothing else should run meanwhile.
 """
 
-import functools
-import statistics
+import argparse
+import json
+import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import optax
-import optax.contrib
+import speed_machine
+import speed_measures
+import speed_page
+import speed_plot
+import speed_stages
+import storage_speed
 
-import adaptive_optax as ao
-
-PAIRS: dict[str, tuple[Callable, Callable]] = {
-    "sgd": (lambda: ao.sgd(1e-3), lambda: optax.sgd(1e-3)),
-    "momentum": (lambda: ao.sgd(1e-3, momentum=0.9), lambda: optax.sgd(1e-3, momentum=0.9)),
-    "nesterov": (
-        lambda: ao.sgd(1e-3, momentum=0.9, nesterov=True),
-        lambda: optax.sgd(1e-3, momentum=0.9, nesterov=True),
-    ),
-    "adagrad": (lambda: ao.adagrad(1e-3), lambda: optax.adagrad(1e-3)),
-    "rmsprop": (lambda: ao.rmsprop(1e-3), lambda: optax.rmsprop(1e-3)),
-    "rmsprop-centered": (
-        lambda: ao.rmsprop(1e-3, centered=True),
-        lambda: optax.rmsprop(1e-3, centered=True),
-    ),
-    "adadelta": (lambda: ao.adadelta(1.0), lambda: optax.adadelta(1.0)),
-    "adam": (lambda: ao.adam(1e-3), lambda: optax.adam(1e-3)),
-    "adamw": (lambda: ao.adamw(1e-3), lambda: optax.adamw(1e-3)),
-    "nadam": (lambda: ao.nadam(1e-3), lambda: optax.nadam(1e-3)),
-    "radam": (lambda: ao.radam(1e-3), lambda: optax.radam(1e-3)),
-    "lion": (lambda: ao.lion(1e-3), lambda: optax.lion(1e-3, weight_decay=0.0)),
+OUT = Path(__file__).parent / "results"
+SECTIONS: dict[str, tuple[Callable, object]] = {
+    "step": (speed_measures.steps, speed_measures),
+    "eager": (speed_measures.eager, speed_measures),
+    "import": (speed_measures.imports, speed_measures),
+    "trace": (speed_stages.traces, speed_stages),
+    "leaves": (speed_stages.leaf_counts, speed_stages),
+    "sizes": (speed_stages.leaf_sizes, speed_stages),
+    "formats": (storage_speed.updates, storage_speed),
+    "training": (storage_speed.steps, storage_speed),
+    "compile": (storage_speed.compilations, storage_speed),
 }
+KEPT = " kept"  # after the name of a section: in a process that keeps its memory
+ALL = (*SECTIONS, *(name + KEPT for name in ("step", "sizes", "formats", "training")))
 
 
-def namesakes(name: str) -> tuple[Callable, Callable]:
-    """Ours and optax's optimizer of one name, with their defaults."""
-    theirs = getattr(optax, name, None) or getattr(optax.contrib, name)
-    return lambda: getattr(ao, name)(1e-3), lambda: theirs(1e-3)
+def measured(section: str, only: Sequence[str], *, toy: bool) -> dict:
+    """One section's numbers, taken in this process."""
+    measure, module = SECTIONS[section]
+    size = module.TOY if toy else module.FULL  # type: ignore[attr-defined]
+    return measure(size | ({"names": tuple(only)} if only else {}))
 
 
-FIELD = (
-    *("amsgrad", "adamax", "adabelief", "yogi", "nadamw", "adan", "ademamix", "adopt", "lamb"),
-    *("lars", "adafactor", "muon", "prodigy", "dog", "dowg"),
-)
-PAIRS |= {name: namesakes(name) for name in FIELD}
+def fresh(section: str, only: Sequence[str]) -> dict:
+    """One section's numbers, taken in a process of its own."""
+    settings = os.environ | (speed_machine.KEPT if section.endswith(KEPT) else {})
+    command = [sys.executable, __file__, section.removesuffix(KEPT), "--raw", "--only", *only]
+    return json.loads(subprocess.check_output(command, env=settings))
 
 
-def ratios(ours: Callable[[], float], theirs: Callable[[], float], rounds: int) -> list[float]:
-    """Seconds of ours over seconds of theirs, one a round, taking turns in who goes first."""
-    found = []
-    for i in range(rounds):
-        if i % 2:
-            b, a = theirs(), ours()
+def main(arguments: list[str] | None = None) -> int:
+    """Measures, and writes the page and the plot."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("section", nargs="*", help=f"of {', '.join(ALL)}; all by default")
+    parser.add_argument("--toy", action="store_true", help="tiny sizes")
+    parser.add_argument("--only", nargs="*", default=[], help="of step, trace, eager: optimizers")
+    parser.add_argument("--raw", action="store_true", help="one section here, printed as JSON")
+    parser.add_argument("--out", type=Path, default=OUT, help="folder of the results")
+    chosen = parser.parse_args(arguments)
+    if unknown := set(chosen.section) - set(ALL):
+        parser.error(f"no section {min(unknown)!r}; there are {', '.join(ALL)}")
+    sections = chosen.section or ALL
+    if chosen.raw:
+        print(json.dumps(measured(sections[0], chosen.only, toy=chosen.toy)))
+        return 0
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    file = chosen.out / "speed_cpu.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    for section in sections:
+        if chosen.toy:
+            new = measured(section.removesuffix(KEPT), chosen.only, toy=True)
         else:
-            a, b = ours(), theirs()
-        found.append(a / b)
-    return found
-
-
-def report(name: str, found: list[float]) -> None:
-    """Prints a median and the middle half."""
-    low, middle, high = statistics.quantiles(found, n=4)
-    print(f"  {name:18s} {middle:6.3f}   ({low:.3f} to {high:.3f})", flush=True)
-
-
-def leaves(count: int, size: tuple[int, ...]) -> dict[str, jax.Array]:
-    """A tree of that many arrays of that shape."""
-    return {f"layer{i}": jnp.full(size, 0.5) for i in range(count)}
-
-
-def trace(rounds: int = 9) -> None:
-    """Trace and lower an update of 1,000 leaves of 16 elements; adamw against optax.adamw."""
-    print("trace + lower, 1,000 leaves of (16,):")
-    params = leaves(1000, (16,))
-
-    def timer(tx):
-        state = tx.init(params)
-
-        def once():
-            jax.clear_caches()
-            start = time.perf_counter()
-            jax.jit(tx.update).lower(params, state, params)
-            return time.perf_counter() - start
-
-        return once
-
-    for name in ("adamw", "sgd", "nadam"):
-        report(name, ratios(timer(PAIRS[name][0]()), timer(PAIRS["adamw"][1]()), rounds))
-
-
-def eager(rounds: int = 15) -> None:
-    """An update of 100 leaves of (64, 64) without jit."""
-    print("eager update, 100 leaves of (64, 64), each against its namesake:")
-    params = leaves(100, (64, 64))
-
-    def timer(tx):
-        state = [tx.init(params)]
-
-        def once():
-            start = time.perf_counter()
-            updates, state[0] = tx.update(params, state[0], params)
-            jax.block_until_ready(updates)
-            return time.perf_counter() - start
-
-        once()
-        return once
-
-    for name, (ours, theirs) in PAIRS.items():
-        report(name, ratios(timer(ours()), timer(theirs()), rounds))
-
-
-def step(rounds: int = 41) -> None:
-    """A jitted, donated update and its application to 8 leaves of (1024, 1024)."""
-    print("jitted step, 8 leaves of (1024, 1024), donated, each against its namesake:")
-    grads = leaves(8, (1024, 1024))
-
-    def timer(tx):
-        @functools.partial(jax.jit, donate_argnums=(0, 1))
-        def advance(params, state, grads):
-            updates, state = tx.update(grads, state, params)
-            return optax.apply_updates(params, updates), state
-
-        params = leaves(8, (1024, 1024))
-        carry = [(params, jax.tree.map(jnp.copy, tx.init(params)))]  # optax's may share buffers
-
-        def once():
-            start = time.perf_counter()
-            carry[0] = jax.block_until_ready(advance(*carry[0], grads))
-            return time.perf_counter() - start
-
-        once()
-        return once
-
-    for name, (ours, theirs) in PAIRS.items():
-        report(name, ratios(timer(ours()), timer(theirs()), rounds))
-
-
-def imports(rounds: int = 9) -> None:
-    """`import adaptive_optax` against `import optax`, each in a process of its own."""
-    print("import, fresh processes:")
-
-    def timer(module):
-        code = (
-            f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter()-t)"
-        )
-
-        def once():
-            return float(subprocess.check_output([sys.executable, "-c", code]))
-
-        once()
-        return once
-
-    report("adaptive_optax", ratios(timer("adaptive_optax"), timer("optax"), rounds))
+            new = fresh(section, chosen.only)
+        found[section] = found.get(section, {}) | new if chosen.only else new
+        found["machine"] = speed_machine.described()
+        file.write_text(json.dumps(found, indent=1) + "\n")
+        print(f"{section}: done", flush=True)
+    (chosen.out / "speed_cpu.md").write_text(speed_page.page(found))
+    speed_plot.plot(found, chosen.out / "speed_cpu.png")
+    return 0
 
 
 if __name__ == "__main__":
-    tables = {"trace": trace, "eager": eager, "step": step, "import": imports}
-    for chosen in sys.argv[1:] or tables:
-        tables[chosen]()
+    sys.exit(main())

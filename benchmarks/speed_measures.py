@@ -3,7 +3,7 @@
 import functools
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,8 +13,8 @@ from speed_pairs import PAIRS
 from speed_timing import Timer, interleaved, middle, over, seconds_of
 
 TRIAD_BYTES = 12  # of a <- a + b / 2 an element of float32: two read, one written
-TOY = {"step": (2, 16), "rounds": 2, "eager": 3}
-FULL = {"step": (8, 1024), "rounds": 21, "eager": 100}
+TOY = {"names": ("sgd", "adamw"), "step": (2, 16), "rounds": 2, "eager": 3}
+FULL = {"names": tuple(PAIRS), "step": (8, 1024), "rounds": 41, "eager": 100}
 
 
 def squares(count: int, side: int) -> dict[str, jax.Array]:
@@ -69,10 +69,10 @@ def least_bytes(tx: Any, params: Any) -> int:
     return 2 * kept + 3 * given
 
 
-def steps(size: dict, names: Sequence[str] = tuple(PAIRS)) -> dict:
+def steps(size: dict) -> dict:
     """Of each pair a step over optax's, and of both over a triad of as many bytes."""
     found, params = {}, squares(*size["step"])
-    for name in names:
+    for name in size["names"]:
         ours, theirs = PAIRS[name].ours(), PAIRS[name].theirs()
         timers = {"ours": step_timer(ours, params), "optax": step_timer(theirs, params)}
         timers["triad"] = triad_timer(least_bytes(theirs, params))
@@ -86,10 +86,10 @@ def steps(size: dict, names: Sequence[str] = tuple(PAIRS)) -> dict:
     return found
 
 
-def eager(size: dict, names: Sequence[str] = tuple(PAIRS)) -> dict:
+def eager(size: dict) -> dict:
     """Of each pair an update without jit of many leaves of 64 x 64, over optax's."""
     found, params = {}, squares(size["eager"], 64)
-    for name in names:
+    for name in size["names"]:
         timers = {"ours": eager_timer(PAIRS[name].ours(), params)}
         timers["optax"] = eager_timer(PAIRS[name].theirs(), params)
         taken = interleaved(timers, min(size["rounds"], 9))

@@ -1,19 +1,23 @@
 """What happens once: tracing, lowering and compiling a step, and how all grows with the leaves."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from speed_measures import step_timer, stepper
+import numpy as np
+from speed_measures import step_timer
 from speed_pairs import PAIRS
 from speed_timing import Taken, interleaved, middle, over
 
-import numpy as np
-
-TOY = {"leaves": 20, "counts": (10, 20), "sides": (16, 32), "rounds": 1}
-FULL = {"leaves": 1000, "counts": (10, 100, 1000), "sides": (256, 512, 1024, 2048), "rounds": 3}
+TOY = {"names": ("sgd", "adamw"), "leaves": 20, "counts": (10, 20), "sides": (16, 32), "rounds": 1}
+FULL = {
+    "names": tuple(PAIRS),
+    "leaves": 1000,
+    "counts": (10, 100, 1000),
+    "sides": (256, 512, 1024, 2048),
+    "rounds": 3,
+}
 SHAPES = tuple((16 * i, 32) for i in range(1, 11))
 STAGES = ("trace", "lower", "compile")
 
@@ -26,11 +30,11 @@ def of_ten_shapes(count: int) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def stages(tx: Any, params: Any, *, compiles: bool) -> list[float]:
-    """The seconds of tracing, of lowering and, where wanted, of compiling a step."""
+    """The seconds of tracing, of lowering and, where wanted, of compiling an update."""
     arguments = (params, jax.eval_shape(tx.init, params), params)
     jax.clear_caches()
     marks = [time.perf_counter()]
-    traced = stepper(tx).trace(*arguments)
+    traced = jax.jit(tx.update).trace(*arguments)
     marks.append(time.perf_counter())
     lowered = traced.lower()
     marks.append(time.perf_counter())
@@ -40,7 +44,9 @@ def stages(tx: Any, params: Any, *, compiles: bool) -> list[float]:
     return np.diff(marks).tolist()
 
 
-def taken_by_stage(txs: dict[str, Any], params: Any, rounds: int, *, compiles: bool) -> dict[str, Taken]:
+def taken_by_stage(
+    txs: dict[str, Any], params: Any, rounds: int, *, compiles: bool
+) -> dict[str, Taken]:
     """Seconds of each stage, of each optimizer in turns."""
     rows: dict[str, list] = {who: [] for who in txs}
     for i in range(rounds):
@@ -53,10 +59,10 @@ def taken_by_stage(txs: dict[str, Any], params: Any, rounds: int, *, compiles: b
     }
 
 
-def traces(size: dict, names: Sequence[str] = tuple(PAIRS)) -> dict:
+def traces(size: dict) -> dict:
     """Of each pair tracing, and lowering, a step of many leaves of ten shapes, over optax's."""
     found, params = {}, of_ten_shapes(size["leaves"])
-    for name in names:
+    for name in size["names"]:
         txs = {"ours": PAIRS[name].ours(), "optax": PAIRS[name].theirs()}
         taken = taken_by_stage(txs, params, size["rounds"], compiles=False)
         found[name] = {stage: over(both, "ours", "optax") for stage, both in taken.items()}
