@@ -98,15 +98,21 @@ def compared(
     params = jax.eval_shape(task.init, jax.random.key(0))
     count = sum(x.size for x in jax.tree.leaves(params))
     plain = row.make(schedule(row.rate, size))
-    run, each = program(task, plain, size), ao.state_bytes(plain, params) / count
+    each = ao.state_bytes(plain, params) / count
+    run = program(task, plain, size)
     found = [("float32", each, run())]
-    if floor:
-        found += [(name, each, run(**options)) for name, options in FLOOR.items()]
+
+    def tell(name, each, losses):
+        found.append((name, each, losses))
+        print(
+            f"{task_name}: {name} {cell(differences(losses.final, found[0][2].final))}", flush=True
+        )
+
+    for name, options in FLOOR.items() if floor else ():
+        tell(name, each, run(**options))
     for name in row.formats:
         tx = ao.stored(plain, FORMATS[name])
-        each = ao.state_bytes(tx, params) / count
-        found.append((name, each, program(task, tx, size)()))
-        print(f"{task_name}: {name}", flush=True)
+        tell(name, ao.state_bytes(tx, params) / count, program(task, tx, size)())
     return found
 
 
