@@ -11,7 +11,7 @@ Departures: a learning rate, which multiplies the step but not nu_step, as in to
 
 from typing import NamedTuple
 
-from adaptive_optax.core.arrays import denominator, ema_of_squares, real_slot, scaled
+from adaptive_optax.core.arrays import denominator, ema_of_squares, floored, real_slot, scaled
 from adaptive_optax.core.checks import check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
@@ -44,8 +44,10 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Transformation:
 
     def update(g, slots, p, count):
         nu = ema_of_squares(slots.nu, g, rho)
-        ratio = denominator(slots.nu_step, eps, "inside") / denominator(nu, eps, "inside")
-        d = scaled(g, ratio)
+        # Floored, though it is so already: XLA then divides, once. Of a bare root it makes an rsqrt,
+        # and arrays of both roots, which the step and its average each read.
+        root = floored(denominator(nu, eps, "inside"))
+        d = scaled(g, denominator(slots.nu_step, eps, "inside") / root)
         return d, AdadeltaSlots(nu, ema_of_squares(slots.nu_step, d, rho))
 
     return leafwise(AdadeltaSlots, init, update)
