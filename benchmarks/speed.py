@@ -1,9 +1,9 @@
 """Speed against optax and against what memory allows: a table and a plot.
 
-    python benchmarks/speed.py                               everything, about half an hour on 2 cores
-    python benchmarks/speed.py step "formats kept"           some sections; what is known of others is kept
-    python benchmarks/speed.py step --only sgd adam          of a section, some optimizers anew
-    python benchmarks/speed.py --toy --out DIR               tiny sizes in one process, to see that it runs
+    python benchmarks/speed.py                        everything, about half an hour on 2 cores
+    python benchmarks/speed.py step "formats kept"    some sections; others stay as they are known
+    python benchmarks/speed.py step --only sgd adam   of a section, some optimizers anew
+    python benchmarks/speed.py --toy --out DIR        tiny sizes, to see that it runs
 
 It writes speed_cpu.json, speed_cpu.md and speed_cpu.png to --out, benchmarks/results by default.
 Each section runs in a process of its own; one such as "step kept" in one that keeps its memory

@@ -40,13 +40,14 @@ training step of a residual MLP of 8.4 million parameters at 512 tokens; tracing
 compiling a step of 300 leaves of 256 x 128. Bytes are those of the compiled step at its peak, a
 parameter: arguments, outputs and temporaries, without what is aliased.
 """
+_OF_FORMATS = ("formats", "training", "compile")
 
 
 def page(found: dict[str, Any]) -> str:
     """The page of all sections that are there."""
     machine = found["machine"]
     parts = ["# Speed", "; ".join(f"{key}: {value}" for key, value in machine.items()) + ".", NOTES]
-    if "step" in found:
+    if "step" in found or "step kept" in found:
         parts += [STEP, _steps(found)]
     if "trace" in found or "eager" in found:
         parts += [TRACE, _traces(found)]
@@ -56,8 +57,7 @@ def page(found: dict[str, Any]) -> str:
         parts += [GROWTH, _leaves(found["leaves"])]
     if "sizes" in found:
         parts.append(_sizes(found))
-    formats = [name for name in ("formats", "training", "compile") if name in found]
-    if formats:
+    if any(name.split()[0] in _OF_FORMATS for name in found):
         parts += [FORMATS, _formats(found)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -73,26 +73,20 @@ def _ratio(x: Sequence[float] | None) -> str:
 
 
 def _steps(found: dict[str, Any]) -> str:
-    kept, rows = found.get("step kept", {}), []
-    for name, row in found["step"].items():
-        again = kept.get(name, {})
-        floors = (again.get("floor"), again.get("optax_floor"))
-        cells = [_ratio(row["ratio"]), _ratio(again.get("ratio")), *map(_ratio, floors)]
-        rows.append([name, *cells, f"{again.get('seconds', row['seconds']) * 1e3:.1f}"])
-    head = (
-        "",
-        "over optax",
-        "over optax, kept",
-        "over floor, kept",
-        "optax over floor",
-        "ours, ms",
-    )
+    plain, kept = found.get("step", {}), found.get("step kept", {})
+    rows = []
+    for name in plain | kept:
+        row, again = plain.get(name, {}), kept.get(name, {})
+        best = again or row
+        ratios = (row.get("ratio"), again.get("ratio"), best["floor"], best["optax_floor"])
+        rows.append([name, *map(_ratio, ratios), f"{best['seconds'] * 1e3:.1f}"])
+    head = ("", "over optax", "over optax, kept", "over floor", "optax over floor", "ours, ms")
     return table(head, rows)
 
 
 def _traces(found: dict[str, Any]) -> str:
     trace, eager, rows = found.get("trace", {}), found.get("eager", {}), []
-    for name in trace or eager:
+    for name in trace | eager:
         once, often = trace.get(name, {}), eager.get(name, {})
         cells = [once.get("trace"), once.get("lower"), often.get("ratio")]
         rows.append([name, *map(_ratio, cells)])
@@ -119,7 +113,7 @@ def _sizes(found: dict[str, Any]) -> str:
 
 def _formats(found: dict[str, Any]) -> str:
     columns: dict[str, dict] = {}
-    for section in ("formats", "training", "compile"):
+    for section in _OF_FORMATS:
         columns |= found.get(section, {})
         again = found.get(f"{section} kept", {})
         columns |= {f"{t}, kept": x for t, x in again.items() if not t.startswith("bytes")}

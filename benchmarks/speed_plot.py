@@ -16,8 +16,8 @@ def plot(found: Mapping[str, Any], path: Path) -> None:
     """Four panels: steps, what happens once, growth with the leaves, formats."""
     figure = Figure(figsize=(12.5, 10.5), layout="constrained")
     steps, once, growth, formats = figure.subplots(2, 2).flat
-    if "step" in found:
-        _steps(steps, found["step"], found.get("step kept", {}))
+    if "step" in found or "step kept" in found:
+        _steps(steps, found.get("step", {}), found.get("step kept", {}))
     if "trace" in found or "eager" in found:
         _once(once, found.get("trace", {}), found.get("eager", {}))
     if "leaves" in found:
@@ -53,13 +53,12 @@ def _log(axes: Axes, ticks: Sequence[float]) -> None:
     axes.minorticks_off()
 
 
-def _steps(axes: Axes, plain: Mapping[str, Any], kept: Mapping[str, Any]) -> None:
-    names = list(plain)
-    best = kept or plain
+def _steps(axes: Axes, plain: dict[str, Any], kept: dict[str, Any]) -> None:
+    names = list(plain | kept)
     series = {
-        "optax's": (GREY, [plain[n]["ratio"] for n in names]),
+        "optax's": (GREY, [plain.get(n, {}).get("ratio") for n in names]),
         "optax's, memory kept": (OURS, [kept.get(n, {}).get("ratio") for n in names]),
-        "the memory floor": (KEPT, [best[n]["floor"] for n in names]),
+        "the memory floor": (KEPT, [(kept.get(n) or plain[n])["floor"] for n in names]),
     }
     _dots(axes, names, series)
     _log(axes, [0.25, 0.5, 1, 2, 4])
@@ -68,8 +67,8 @@ def _steps(axes: Axes, plain: Mapping[str, Any], kept: Mapping[str, Any]) -> Non
     axes.legend(frameon=False, fontsize=8)
 
 
-def _once(axes: Axes, trace: Mapping[str, Any], eager: Mapping[str, Any]) -> None:
-    names = list(trace or eager)
+def _once(axes: Axes, trace: dict[str, Any], eager: dict[str, Any]) -> None:
+    names = list(trace | eager)
     series = {
         "trace, 1,000 leaves": (OURS, [trace.get(n, {}).get("trace") for n in names]),
         "lower, 1,000 leaves": (KEPT, [trace.get(n, {}).get("lower") for n in names]),
