@@ -12,7 +12,7 @@ from problems import form
 
 import adaptive_optax as ao
 from adaptive_optax.storage.landing import APART
-from adaptive_optax.storage.noise import random_bits
+from adaptive_optax.storage.noise import mixed, random_bits
 
 MODES = ("stochastic", "kahan", "master")
 DTYPES = ("bfloat16", "float16")
@@ -76,7 +76,7 @@ def test_the_update_ends_on_the_rounded_parameter(dtype, mode):
     p = numbers(dtype, 4096)
     tx = ao.rounded(given, mode)
     state = tx.init(p)
-    bits = np.asarray(random_bits(p.shape, jnp.int32(1), jnp.uint32(APART)))
+    bits = np.asarray(random_bits(p.shape, mixed(jnp.int32(1), jnp.uint32(APART))))
     step = jax.jit(tx.update)
     at_once = jax.jit(lambda u, p: optax.apply_updates(p, tx.update(u, state, p)[0]))
     for u in moves(p):
@@ -100,7 +100,9 @@ def test_it_follows_its_oracle(dtype, mode):
     wide = np.asarray(start, np.float32)
     steps = wide * draw.standard_normal((200, 64)) * 2.0 ** draw.integers(-16, -5, (200, 64))
     steps = steps.astype(np.float32)
-    bits = jax.vmap(lambda t: random_bits(start.shape, t, jnp.uint32(APART)))(jnp.arange(1, 201))
+    bits = jax.vmap(lambda t: random_bits(start.shape, mixed(t, jnp.uint32(APART))))(
+        jnp.arange(1, 201)
+    )
     path, kept = oracle.rounded(mode, steps, wide, np.asarray(bits), dtype=dtype)
     tx = ao.rounded(given, mode)
 

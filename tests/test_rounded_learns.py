@@ -8,7 +8,7 @@ import pytest
 
 import adaptive_optax as ao
 from adaptive_optax.storage.chance import by_chance, is_narrow, nearest
-from adaptive_optax.storage.noise import random_bits
+from adaptive_optax.storage.noise import mixed, random_bits
 
 BYTES = {"stochastic": 0, "kahan": 2, "master": 4}  # a parameter, besides the inner state
 MODES = tuple(BYTES)
@@ -46,7 +46,8 @@ def test_it_goes_where_float32_goes(dtype, mode):
     step = np.asarray(jnp.spacing(start), float)
     away = (narrow - wide) / step
     assert abs(away.mean()) < (0.2 if mode == "stochastic" else 0.05)
-    assert np.sqrt(np.mean(away**2)) < {"stochastic": 3.0, "kahan": 0.6, "master": 0.6}[mode]
+    walk = np.sqrt(300 * 0.25)  # the widest that 300 throws of a coin go apart, in steps
+    assert np.sqrt(np.mean(away**2)) < {"stochastic": walk, "kahan": 0.6, "master": 0.6}[mode]
     assert stood < 0.01
 
 
@@ -86,7 +87,7 @@ def test_chance_has_the_right_mean(dtype):
     x = jnp.linspace(-1.0, 1.0, 50) ** 3 * (1e-4 if dtype == "float16" else 5.0)
 
     def tried(step):
-        return by_chance(x, jnp.dtype(dtype), random_bits(x.shape, step, jnp.uint32(0)))
+        return by_chance(x, jnp.dtype(dtype), random_bits(x.shape, mixed(step, jnp.uint32(0))))
 
     found = np.asarray(jax.vmap(tried)(jnp.arange(4000)))
     step = np.asarray(jnp.spacing(jnp.abs(x).astype(dtype)), float)

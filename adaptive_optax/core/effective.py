@@ -28,7 +28,13 @@ _INVARIANT = {
     *("trust_ratio", "yogi"),
 }  # rules of ours and of optax to which the scale of what they are given is one
 
-KEEPERS = ("lookahead", "schedule_free", "averaged")  # their state follows the update they return
+# What they keep is what the parameters were moved to.
+KEEPERS = ("lookahead", "schedule_free", "averaged", "rounded")
+    "lookahead",
+    "schedule_free",
+    "averaged",
+    "rounded",
+)  # what they keep is what they moved to
 
 
 def invariant(rule: Part) -> bool:

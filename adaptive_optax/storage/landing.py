@@ -18,7 +18,7 @@ from adaptive_optax.core.arrays import beside
 from adaptive_optax.core.leaves import flat, is_trained, matching
 from adaptive_optax.core.lift import wide_view
 from adaptive_optax.storage.chance import by_chance, is_narrow, nearest
-from adaptive_optax.storage.noise import random_bits
+from adaptive_optax.storage.noise import mixed, random_bits
 
 MODES = ("stochastic", "kahan", "master")
 TINY = float(jnp.finfo(jnp.float32).tiny)
@@ -93,7 +93,7 @@ def _landed(mode: str, u: Any, p: Any, kept: Any, count: Any, number: jax.Array)
     dtype, wide = p.dtype, _exact(p)
     if mode == "stochastic":
         x = _sum(wide, u, dtype)
-        return _way(wide, by_chance(x, dtype, random_bits(u.shape, count, number))), None
+        return _way(wide, by_chance(x, dtype, random_bits(u.shape, mixed(count, number)))), None
     if mode == "master":
         x = _sum(_adopted(wide, kept, dtype), u, dtype)
         return _way(wide, nearest(x, dtype)), x
@@ -102,7 +102,7 @@ def _landed(mode: str, u: Any, p: Any, kept: Any, count: Any, number: jax.Array)
     way = _way(wide, nearest(x, dtype))
     # What is beyond the largest number is gone: kept, it would hold the parameter there.
     left = jnp.where(jnp.abs(x) < float(jnp.finfo(dtype).max), s - way, 0.0)
-    return way, by_chance(left, jnp.bfloat16, random_bits(u.shape, count, number)).astype(
+    return way, by_chance(left, jnp.bfloat16, random_bits(u.shape, mixed(count, number))).astype(
         jnp.bfloat16
     )
 

@@ -2,8 +2,8 @@
 
 A first moment m and its second moment v, as Adam has, share two bytes:
 
-    v     9 bits: 6 steps a doubling from 2^-64 to 2 million (its root: 2^-32 to 1400)
-    m     sign and 6 bits: m / s, 6 steps a doubling from 1/64 to 22, s the power of two at sqrt(v)
+    v     9 bits: 6 steps a doubling from 2^-54 to 2e9 (its root: 7e-9 to 5e4)
+    m     sign and 6 bits: m / s, 8 steps a doubling from 1/16 to 15, s the power of two at sqrt(v)
 
 so that m is exact where the step m / sqrt(v) is. A moment alone has one byte:
 
@@ -29,8 +29,8 @@ from adaptive_optax.storage.signs import signed, with_sign
 
 SIGNED_GRID = Grid(levels=4, lowest=-24, codes=127, positive=False)
 SQUARES_GRID = Grid(levels=3, lowest=-64, codes=255, positive=True)
-PAIR_SQUARES = Grid(levels=6, lowest=-64, codes=511, positive=True)
-PAIR_MEAN = Grid(levels=6, lowest=-6, codes=63, positive=False)
+PAIR_SQUARES = Grid(levels=6, lowest=-54, codes=511, positive=True)
+PAIR_MEAN = Grid(levels=8, lowest=-4, codes=63, positive=False)
 WIDTH = 7  # bits of a mean in a pair
 
 

@@ -16,18 +16,34 @@ import jax
 import jax.numpy as jnp
 
 GOLDEN = 2654435769  # the odd number nearest to 2^32 / 1.618
+STREAMS = 6  # leaves of one state with bits of their own, before they come again
 
 
-def random_bits(shape: tuple[int, ...], step: jax.Array, leaf: jax.Array) -> jax.Array:
+def seeds(step: jax.Array) -> list[jax.Array]:
+    """`mixed` of the arrays of a state, in turn: uint32 numbers of shape ().
+
+    There are `STREAMS` of them, so that arrays of one shape have as many programs: XLA compiles
+    those that are equal once, and no two neighbours in a state are rounded alike.
+
+    Args:
+      step: number of the update, an integer of shape ().
+    """
+    return [mixed(step, jnp.uint32(stream)) for stream in range(STREAMS)]
+
+
+def mixed(step: jax.Array, leaf: jax.Array) -> jax.Array:
+    """A scrambled number of a step and a leaf, uint32, shape ()."""
+    return _scrambled(_scrambled(step.astype(jnp.uint32)) ^ leaf.astype(jnp.uint32))
+
+
+def random_bits(shape: tuple[int, ...], seed: jax.Array) -> jax.Array:
     """32 random bits for every element, uint32.
 
     Args:
       shape: of the whole array.
-      step: number of the update, an integer of shape ().
-      leaf: number of the array in its tree, an integer of shape ().
+      seed: of its leaf at this step, uint32, shape ().
     """
-    total = _scrambled(_scrambled(step.astype(jnp.uint32)) ^ leaf.astype(jnp.uint32))
-    stride = GOLDEN
+    total, stride = seed, GOLDEN
     for axis in reversed(range(len(shape))):
         places = jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
         total = total + places * jnp.uint32(stride)

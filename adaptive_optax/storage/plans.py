@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from adaptive_optax.core.leaves import flat, is_none, matching
 from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, SQUARES
 from adaptive_optax.storage.format import Codes, Format
-from adaptive_optax.storage.noise import random_bits
+from adaptive_optax.storage.noise import random_bits, seeds
 from adaptive_optax.storage.registry import slots_of, with_slots
 
 SMALL = 2**14  # elements of a whole array under which it stays as it is
@@ -58,18 +58,18 @@ def encoded(plans: Sequence[Plan], state: Any, step: jax.Array | None) -> tuple[
     """
     table, treedefs = _table(state)
     joined = _joined(plans)
-    first = [sum(len(row) for row in table[:i]) for i in range(len(table) + 1)]
+    chance = [None] if step is None else seeds(step)
     kept = [[Codes(x) for x in row] for row in table]
     for i, plan in enumerate(plans):
         for j, kind in enumerate(plan.kinds):
-            number = jnp.uint32(first[i] + j)
+            seed = chance[(2 * j + i % 2) % len(chance)]
             if (i, j) in joined:
                 kept[i][j] = Codes(None)
             elif (i + 1, j) in joined:
-                numbers = number, jnp.uint32(first[i + 1] + j)
-                kept[i][j] = _encode_pair(kind, table[i][j], table[i + 1][j], step, numbers)
+                both = chance[2 * j % len(chance)], chance[(2 * j + 1) % len(chance)]
+                kept[i][j] = _encode_pair(kind, table[i][j], table[i + 1][j], both)
             elif kind is not None:
-                kept[i][j] = _encode(kind, plan.role, table[i][j], step, number)
+                kept[i][j] = _encode(kind, plan.role, table[i][j], seed)
     codes, scales = (
         [
             jax.tree.unflatten(treedef, [each[part] for each in row])
@@ -136,17 +136,17 @@ def _decode_pair(kind: Format, kept: Codes) -> tuple[jax.Array, jax.Array]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _encode(kind: Format, role: str, x: jax.Array, step: Any, number: jax.Array) -> Codes:
-    return kind.encode(x.astype(jnp.float32), role, _bits(x.shape, step, number))
+def _encode(kind: Format, role: str, x: jax.Array, seed: jax.Array | None) -> Codes:
+    return kind.encode(x.astype(jnp.float32), role, _bits(x.shape, seed))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode_pair(kind: Format, mean: jax.Array, squares: jax.Array, step: Any, numbers: Any) -> Any:
-    bits = _bits(mean.shape, step, numbers[0]), _bits(mean.shape, step, numbers[1])
+def _encode_pair(kind: Format, mean: jax.Array, squares: jax.Array, chance: Any) -> Codes:
+    bits = _bits(mean.shape, chance[0]), _bits(mean.shape, chance[1])
     return kind.encode_pair(mean.astype(jnp.float32), squares.astype(jnp.float32), bits)
 
 
-def _bits(shape: tuple[int, ...], step: Any, number: jax.Array) -> jax.Array:
-    if step is None:
+def _bits(shape: tuple[int, ...], seed: jax.Array | None) -> jax.Array:
+    if seed is None:
         return jnp.full(shape, NEAREST, jnp.uint32)
-    return random_bits(shape, step, number)
+    return random_bits(shape, seed)
