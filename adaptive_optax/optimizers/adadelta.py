@@ -44,7 +44,7 @@ def scale_by_adadelta(rho: Scalar = 0.95, eps: Scalar = 1e-6) -> Transformation:
 
     def update(g, slots, p, count):
         nu = ema_of_squares(slots.nu, g, rho)
-        # Floored, though it is so already: XLA then divides, once. Of a bare root it makes an rsqrt,
+        # Floored, though it is so already: XLA then divides, once. Of a bare root it makes rsqrt,
         # and arrays of both roots, which the step and its average each read.
         root = floored(denominator(nu, eps, "inside"))
         d = scaled(g, denominator(slots.nu_step, eps, "inside") / root)

@@ -40,8 +40,14 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Transformation:
     def init(p):
         return LionSlots(mu=zeros_slot(p))
 
+    known = isinstance(b1, float | int) and isinstance(b2, float | int) and b1 <= b2 and b2 > 0
+
     def update(g, slots, p, count):
-        return jnp.sign(ema(slots.mu, g, b1)), LionSlots(mu=ema(slots.mu, g, b2))
+        mu = ema(slots.mu, g, b2)
+        # b1 mu + (1 - b1) g is (b1 / b2) mu + (1 - b1 / b2) g of the new mu. The old one XLA would
+        # copy first, since the new one takes its place: a pass over memory, and memory besides.
+        between = ema(mu, g, b1 / b2) if known else ema(slots.mu, g, b1)
+        return jnp.sign(between), LionSlots(mu)
 
     return leafwise(LionSlots, init, update)
 
