@@ -30,11 +30,6 @@ _INVARIANT = {
 
 # What they keep is what the parameters were moved to.
 KEEPERS = ("lookahead", "schedule_free", "averaged", "rounded")
-    "lookahead",
-    "schedule_free",
-    "averaged",
-    "rounded",
-)  # what they keep is what they moved to
 
 
 def invariant(rule: Part) -> bool:
