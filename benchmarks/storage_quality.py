@@ -94,7 +94,7 @@ QUICK = Plan(
 
 
 def compared(
-    task_name: str, row: Trained, size: Size, floor: bool
+    task_name: str, row: Trained, size: Size, floor: Sequence[str]
 ) -> list[tuple[str, Any, Losses]]:
     """Runs of an optimizer: name, bytes a parameter, losses; float32 first."""
     task = TASKS[task_name]()
