@@ -31,7 +31,11 @@ def run(tx, params, steps=4):
     return params, state, [word for word in COLLECTIVES if word in text]
 
 
-@pytest.mark.parametrize("inner", [optax.adam, ao.adamw, ao.lion], ids=["optax", "adamw", "lion"])
+@pytest.mark.parametrize(
+    "inner",
+    [optax.adam, *(pytest.param(each, marks=pytest.mark.slow) for each in (ao.adamw, ao.lion))],
+    ids=["optax", "adamw", "lion"],
+)
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_same_bits_under_every_sharding(name, inner):
     tx = ao.stored(inner(0.01), FORMATS[name]())

@@ -44,14 +44,25 @@ class Grid(NamedTuple):
         last = self._unit + ((self.codes << MANTISSA) // self.levels)
         shifted = jax.lax.bitcast_convert_type(x + _float(2.0**self.lowest), jnp.uint32)
         steps = (jnp.minimum(shifted, _word(last)) - _word(self._unit)) * _word(self.levels)
+        if self._excess:  # lest what is on the grid already creep upwards, step by step
+            steps = steps - (steps >> _word(MANTISSA)) * _word(self._excess)
         code = (steps + (bits >> _word(32 - MANTISSA))) >> _word(MANTISSA)
         return jnp.maximum(code, (x > 0).astype(jnp.uint32)) if self.positive else code
 
     def decode(self, code: jax.Array) -> jax.Array:
         """The number of a code, float32."""
-        step = -(-(1 << MANTISSA) // self.levels)
-        shifted = code.astype(jnp.uint32) * _word(step) + _word(self._unit)
+        shifted = code.astype(jnp.uint32) * _word(self._step) + _word(self._unit)
         return jax.lax.bitcast_convert_type(shifted, jnp.float32) - _float(2.0**self.lowest)
+
+    @property
+    def _step(self) -> int:
+        """The bits from one code to the next, rounded up."""
+        return -(-(1 << MANTISSA) // self.levels)
+
+    @property
+    def _excess(self) -> int:
+        """By how much the steps of a doubling are more than one."""
+        return self._step * self.levels - (1 << MANTISSA)
 
     @property
     def _unit(self) -> int:
