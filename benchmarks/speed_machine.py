@@ -30,6 +30,7 @@ def described() -> dict[str, str]:
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores, {platform.system()}",
         "device": f"{device.platform} {device.device_kind}",
+        "load of the last 15 minutes": f"{os.getloadavg()[2]:.1f}",  # above 1, others ran too
         "versions": f"Python {platform.python_version()}, {versions}",
         "date": datetime.date.today().isoformat(),
     }

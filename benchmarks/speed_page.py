@@ -55,7 +55,7 @@ def page(found: dict[str, Any]) -> str:
         parts.append(f"Import, in fresh processes: {_ratio(found['import']['import']['ratio'])}.")
     if "leaves" in found:
         parts += [GROWTH, _leaves(found["leaves"])]
-    if "sizes" in found:
+    if "sizes" in found or "sizes kept" in found:
         parts.append(_sizes(found))
     if any(name.split()[0] in _OF_FORMATS for name in found):
         parts += [FORMATS, _formats(found)]
@@ -103,11 +103,12 @@ def _leaves(counts: dict[str, Any]) -> str:
 
 
 def _sizes(found: dict[str, Any]) -> str:
+    plain, kept = found.get("sizes", {}), found.get("sizes kept", {})
     rows = []
-    for size, both in found["sizes"].items():
-        again = found.get("sizes kept", {}).get(size, both)
-        each = (both["ours"], both["optax"], again["ours"], again["optax"])
-        rows.append([f"{int(size):,}", *(f"{1e9 * x / int(size):.2f}" for x in each)])
+    for size in plain | kept:
+        both = [x.get(size, {}).get(who) for x in (plain, kept) for who in ("ours", "optax")]
+        each = ("" if x is None else f"{1e9 * x / int(size):.2f}" for x in both)
+        rows.append([f"{int(size):,}", *each])
     return table(("parameters", "ours, ns", "optax, ns", "ours, kept", "optax, kept"), rows)
 
 

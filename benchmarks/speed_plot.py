@@ -34,6 +34,7 @@ def _dots(
     axes: Axes, names: Sequence[str], series: Mapping[str, tuple[str, Sequence[Any]]]
 ) -> None:
     """A row a name; of each series the median as a dot and the middle half as a line."""
+    series = {k: v for k, v in series.items() if any(row is not None for row in v[1])}
     count = len(series)
     for j, (label, (color, rows)) in enumerate(series.items()):
         known = [(i, row) for i, row in enumerate(rows) if row is not None]
@@ -64,7 +65,7 @@ def _steps(axes: Axes, plain: dict[str, Any], kept: dict[str, Any]) -> None:
     _log(axes, [0.25, 0.5, 1, 2, 4])
     axes.set_title("A jitted step of 8.4 million parameters", loc="left", fontsize=11)
     axes.set_xlabel("our time over ..., median and middle half")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
 
 
 def _once(axes: Axes, trace: dict[str, Any], eager: dict[str, Any]) -> None:
@@ -78,7 +79,7 @@ def _once(axes: Axes, trace: dict[str, Any], eager: dict[str, Any]) -> None:
     _log(axes, [0.03, 0.1, 0.3, 1])
     axes.set_title("Without and before a compiled step", loc="left", fontsize=11)
     axes.set_xlabel("our time over optax's")
-    axes.legend(frameon=False, fontsize=8)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
 
 
 def _growth(axes: Axes, counts: Mapping[str, Any]) -> None:
