@@ -1,0 +1,1 @@
+"""An optimizer's memory in few bytes, over any optax transformation."""
