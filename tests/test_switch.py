@@ -254,6 +254,12 @@ def test_steps_do_not_jump_at_the_switch(first, second, at):
         (lambda: two(at=[0]), ValueError, r"at=\[0\]\): at must be 1 rising"),
         (lambda: two(at=3), TypeError, r"at must be a list of steps"),
         (lambda: two(at=[2.5]), TypeError, r"at must be a list of steps"),
+        (lambda: two(at=[True]), TypeError, r"at=\[True\]\): at must be a list of steps"),
+        (
+            lambda: two(when="plateau", patience=1.5),
+            ValueError,
+            r"patience=1.5\): patience must be",
+        ),
         (lambda: two(when="plato"), ValueError, r"when must be one of .* did you mean 'plateau'"),
         (lambda: two(when="bandit", window=2), ValueError, r"window must be at least 4"),
         (lambda: two(when="plateau", patience=-1), ValueError, r"patience"),

@@ -46,8 +46,8 @@ def at_steps(members: int, at: Sequence[int]) -> Criterion:
     Raises:
       TypeError, ValueError: where at is not one rising step for each change.
     """
-    whole = isinstance(at, Sequence) and all(isinstance(x, int | np.integer) for x in at)
-    if not whole:
+    kinds = [type(x) for x in at] if isinstance(at, Sequence) else [str]
+    if bool in kinds or not all(issubclass(kind, int | np.integer) for kind in kinds):
         raise TypeError(f"switch(at={at!r}): at must be a list of steps, integers.")
     steps = [int(x) for x in at]
     if len(steps) != members - 1 or steps != sorted(set(steps)) or (steps and steps[0] < 1):

@@ -110,7 +110,8 @@ def switch(
     check_steps("switch", window=window)
     if window < 4:
         raise ValueError(f"switch(window={window}): window must be at least 4.")
-    check_steps("switch", **{"patience + 1": patience + 1})
+    if isinstance(patience, bool) or not isinstance(patience, int) or patience < 0:
+        raise ValueError(f"switch(patience={patience!r}): patience must be an integer from 0 on.")
     check_positive("switch", tolerance=tolerance)
     if (at is None) == (when is None) and len(inners) > 1:
         raise ValueError(
