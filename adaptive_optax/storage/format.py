@@ -21,7 +21,6 @@ class Format(abc.ABC):
     """How an array is kept. Formats are values: equal ones compare and hash equal."""
 
     name: ClassVar[str]  # as it is saved, with a version that changes when codes change meaning
-    pairs: ClassVar[bool] = False  # whether a mean and its squares are kept in one array
 
     def fits(self, role: str, shape: tuple[int, ...]) -> bool:
         """Whether an array of that role and whole shape can be kept so."""
@@ -45,13 +44,17 @@ class Format(abc.ABC):
     def decode(self, kept: Codes, role: str) -> jax.Array:
         """The array that was rounded, float32."""
 
-    def encode_pair(self, mean: jax.Array, squares: jax.Array, bits: Bits) -> Codes:
-        """A mean and the mean of its squares in one array, where `pairs`; bits for each."""
-        raise NotImplementedError
 
+class PairFormat(Format):
+    """A format that keeps a mean and the mean of its squares in one array."""
+
+    @abc.abstractmethod
+    def encode_pair(self, mean: jax.Array, squares: jax.Array, bits: Bits) -> Codes:
+        """Both, float32, rounded by chance; bits for each."""
+
+    @abc.abstractmethod
     def decode_pair(self, kept: Codes) -> tuple[jax.Array, jax.Array]:
-        """What `encode_pair` rounded, float32."""
-        raise NotImplementedError
+        """What was rounded, float32."""
 
 
 def magnitude(x: jax.Array, role: str) -> jax.Array:

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.roles import SIGNED
-from adaptive_optax.storage.format import Bits, Codes, Format, magnitude
+from adaptive_optax.storage.format import Bits, Codes, Format, PairFormat, magnitude
 from adaptive_optax.storage.grid import EXPONENT, MANTISSA, Grid
 from adaptive_optax.storage.signs import signed, with_sign
 
@@ -35,11 +35,10 @@ WIDTH = 7  # bits of a mean in a pair
 
 
 @dataclasses.dataclass(frozen=True)
-class Minifloat8(Format):
+class Minifloat8(PairFormat):
     """One byte an element, two for a pair."""
 
     name: ClassVar[str] = "minifloat8/1"
-    pairs: ClassVar[bool] = True
 
     def encode(self, x: jax.Array, role: str, bits: jax.Array) -> Codes:
         """X in bytes."""

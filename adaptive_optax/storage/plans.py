@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from adaptive_optax.core.leaves import flat, is_none, matching
 from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, SQUARES
-from adaptive_optax.storage.format import Codes, Format
+from adaptive_optax.storage.format import Codes, Format, PairFormat
 from adaptive_optax.storage.noise import random_bits, seeds
 from adaptive_optax.storage.registry import slots_of, with_slots
 
@@ -93,7 +93,9 @@ def _joined(plans: Sequence[Plan]) -> set[tuple[int, int]]:
         mean, squares = plans[i - 1], plans[i]
         if mean.role == SIGNED and squares.role == SQUARES:
             both = enumerate(zip(mean.kinds, squares.kinds, strict=True))
-            found |= {(i, j) for j, (one, two) in both if one and one.pairs and one == two}
+            found |= {
+                (i, j) for j, (one, two) in both if isinstance(one, PairFormat) and one == two
+            }
     return found
 
 
@@ -131,7 +133,7 @@ def _decode(kind: Format, role: str, kept: Codes) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _decode_pair(kind: Format, kept: Codes) -> tuple[jax.Array, jax.Array]:
+def _decode_pair(kind: PairFormat, kept: Codes) -> tuple[jax.Array, jax.Array]:
     return kind.decode_pair(kept)
 
 
@@ -141,7 +143,7 @@ def _encode(kind: Format, role: str, x: jax.Array, seed: jax.Array | None) -> Co
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode_pair(kind: Format, mean: jax.Array, squares: jax.Array, chance: Any) -> Codes:
+def _encode_pair(kind: PairFormat, mean: jax.Array, squares: jax.Array, chance: Any) -> Codes:
     bits = _bits(mean.shape, chance[0]), _bits(mean.shape, chance[1])
     return kind.encode_pair(mean.astype(jnp.float32), squares.astype(jnp.float32), bits)
 
