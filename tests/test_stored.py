@@ -145,6 +145,16 @@ def test_a_damaged_layout_is_refused():
         jax.jit(lambda state: state.decoded())(state)
 
 
+def test_a_state_in_other_formats_is_refused_and_can_be_brought_over():
+    old = trained(ao.stored(optax.adam(0.1), ao.int8()))
+    tx = ao.stored(optax.adam(0.1), ao.minifloat8())
+    with pytest.raises(ValueError, match="was stored in other formats"):
+        tx.update(PARAMS, old, PARAMS)
+    new = tx.init(PARAMS).encoded(old.decoded())
+    updates, _ = tx.update(PARAMS, new, PARAMS)
+    assert bool(jnp.all(jnp.isfinite(updates["kernel"])))
+
+
 def test_the_same_steps_again_give_the_same_bits():
     tx = ao.stored(optax.adam(0.1), ao.minifloat8())
     one, two = trained(tx), trained(tx)

@@ -36,6 +36,11 @@ _LETTERS = string.ascii_letters + string.digits
 
 def written(plans: Sequence[Plan]) -> jax.Array:
     """Plans as the bytes of a text, uint8, shape (bytes,)."""
+    return jnp.asarray(np.frombuffer(text(plans), np.uint8))
+
+
+def text(plans: Sequence[Plan]) -> bytes:
+    """Plans as a text."""
     labels = list(dict.fromkeys(_label(each) for plan in plans for each in plan.kinds))
     if len(labels) > len(_LETTERS):
         raise ValueError(
@@ -45,7 +50,7 @@ def written(plans: Sequence[Plan]) -> jax.Array:
     lines = [VERSION, *(f"{letter} {label}" for label, letter in letters.items())]
     for plan in plans:
         lines.append(f"{plan.role} {''.join(letters[_label(each)] for each in plan.kinds)}")
-    return jnp.asarray(np.frombuffer("\n".join(lines).encode(), np.uint8))
+    return "\n".join(lines).encode()
 
 
 def read(layout: jax.Array) -> list[Plan]:
@@ -57,18 +62,18 @@ def read(layout: jax.Array) -> list[Plan]:
     if isinstance(layout, jax.core.Tracer):
         raise ValueError("StoredState.decoded reads the state's layout, so call it outside of jit.")
     array = np.asarray(layout)
-    text = array.reshape(-1, array.shape[-1])[0].tobytes().decode(errors="replace")
-    version, *lines = text.split("\n")
+    words = array.reshape(-1, array.shape[-1])[0].tobytes().decode(errors="replace")
+    version, *lines = words.split("\n")
     if version != VERSION:
         raise ValueError(
             f"the layout of the stored state begins with {version[:20]!r} and not {VERSION!r}: it "
             f"is damaged, or of another version of adaptive_optax."
         )
-    words = [line.partition(" ")[::2] for line in lines]
-    formats = {letter: _format(label) for letter, label in words if len(letter) == 1}
+    rows = [line.partition(" ")[::2] for line in lines]
+    formats = {letter: _format(label) for letter, label in rows if len(letter) == 1}
     return [
         Plan(role, tuple(formats[letter] for letter in letters))
-        for role, letters in words
+        for role, letters in rows
         if len(role) > 1
     ]
 

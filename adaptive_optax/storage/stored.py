@@ -26,7 +26,7 @@ from adaptive_optax.storage.factored import factored
 from adaptive_optax.storage.format import Format
 from adaptive_optax.storage.int4 import int4
 from adaptive_optax.storage.int8 import int8
-from adaptive_optax.storage.layout import read, written
+from adaptive_optax.storage.layout import read, text, written
 from adaptive_optax.storage.minifloat8 import minifloat8
 from adaptive_optax.storage.plans import Choice, decoded, encoded, plans_for
 from adaptive_optax.storage.registry import slots_of, with_slots
@@ -109,6 +109,12 @@ def stored(
         wide_grads, wide_params = _wide(grads), _wide(params)
         leaves, treedef = jax.tree.flatten(wide_grads if params is None else wide_params)
         plans = plans_at(treedef, tuple((jnp.shape(x), jnp.result_type(x)) for x in leaves))
+        if len(text(plans)) != state.layout.shape[-1]:  # all that is known of it under jit
+            raise ValueError(
+                "stored.update: the state was stored in other formats, or is not of these "
+                "parameters; give what this optimizer's init made, or bring the state over: "
+                "tx.init(params).encoded(old_state.decoded())."
+            )
         plain = decoded(plans, state.inner_state, state.scales)
         updates, plain = inner.update(wide_grads, plain, wide_params, **extra_args)
         count = optax.safe_increment(state.count)
