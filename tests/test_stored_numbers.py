@@ -85,10 +85,22 @@ def swept(case):
     return jnp.zeros(signs.shape).at[:, :, :32].set(signs[:, :, :32])
 
 
-@pytest.mark.parametrize(
-    "case", ["sizes", "normal", "rows", "outlier", "minus_zero", "zero_blocks"]
-)
-@pytest.mark.parametrize("name", ["bfloat16", "minifloat8", "int8"])
+CASES = ("sizes", "normal", "rows", "outlier", "minus_zero", "zero_blocks")
+TOO_COARSE = {  # of minifloat8, over the largest of float32
+    "sizes": "1.62 where |g| is 8e-8, under the range of its second moment",
+    "outlier": "1.28, of steps of a ninth, by chance",
+}
+
+
+def in_range():
+    for name in ("bfloat16", "minifloat8", "int8"):
+        for case in CASES:
+            reason = TOO_COARSE.get(case) if name == "minifloat8" else None
+            marks = pytest.mark.xfail(reason=reason, strict=True) if reason else ()
+            yield pytest.param(name, case, marks=marks, id=f"{name}-{case}")
+
+
+@pytest.mark.parametrize(("name", "case"), list(in_range()))
 @pytest.mark.parametrize(
     "inner", [optax.adam, pytest.param(ao.adam, marks=pytest.mark.slow)], ids=["optax", "ours"]
 )
@@ -110,8 +122,7 @@ def test_updates_stay_in_range(inner, name, case):
     state, found = largest(ao.stored(inner(1.0), FORMATS[name]()))
     _, truth = largest(inner(1.0))
     assert all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(state.decoded()))
-    bound = 1.7 if name == "minifloat8" else 1.2  # 1.62 at |g| of 8e-8, 1.28 above, by chance
-    assert float(found.max()) <= bound * float(truth.max())
+    assert float(found.max()) <= 1.2 * float(truth.max())
 
 
 @pytest.mark.parametrize("name", FORMATS)
