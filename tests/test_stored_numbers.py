@@ -86,21 +86,8 @@ def swept(case):
 
 
 CASES = ("sizes", "normal", "rows", "outlier", "minus_zero", "zero_blocks")
-TOO_COARSE = {  # of minifloat8, over the largest of float32
-    "sizes": "1.62 where |g| is 8e-8, under the range of its second moment",
-    "outlier": "1.28, of steps of a ninth, by chance",
-}
-
-
-def in_range():
-    for name in ("bfloat16", "minifloat8", "int8"):
-        for case in CASES:
-            reason = TOO_COARSE.get(case) if name == "minifloat8" else None
-            marks = pytest.mark.xfail(reason=reason, strict=True) if reason else ()
-            yield pytest.param(name, case, marks=marks, id=f"{name}-{case}")
-
-
-@pytest.mark.parametrize(("name", "case"), list(in_range()))
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", ["bfloat16", "minifloat8", "int8"])
 @pytest.mark.parametrize(
     "inner", [optax.adam, pytest.param(ao.adam, marks=pytest.mark.slow)], ids=["optax", "ours"]
 )

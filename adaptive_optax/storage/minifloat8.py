@@ -2,10 +2,11 @@
 
 A first moment m and its second moment v, as Adam has, share two bytes:
 
-    v     9 bits: 6 steps a doubling from 2^-54 to 2e9 (its root: 7e-9 to 5e4)
-    m     sign and 6 bits: m / s, 8 steps a doubling from 1/16 to 15, s the power of two at sqrt(v)
+    v     9 bits: 7 steps a doubling from 2^-53 to 1e6 (its root: 1e-8 to 1e3)
+    m     sign and 6 bits: m / s, 11 steps a doubling from 1/8 to 7, s the power of two at sqrt(v)
 
-so that m is exact where the step m / sqrt(v) is. A moment alone has one byte:
+so that m is exact where the step m / sqrt(v) is. Below its range v is rounded up, and above it both
+keep their ratio: neither makes a step longer. A moment alone has one byte:
 
     signed         sign and 7 bits: 4 steps a doubling from 2^-24 to 215
     non-negative   8 bits: 3 steps a doubling from 2^-64 to 2 million
@@ -13,7 +14,7 @@ so that m is exact where the step m / sqrt(v) is. A moment alone has one byte:
 Rounded by chance, so that a mean that moves by a thousandth of itself moves on the average. Each
 element is kept by itself: 2.00 bytes a parameter for two moments, no collectives, no blocks for a
 sharded axis to cut. When to use it: for Adam and its kin, on a CPU before all. Above the largest
-number the state stays there; the step is made of the moment before it is rounded.
+number a moment stays there; the step is made of the moment before it is rounded.
 """
 
 import dataclasses
@@ -29,9 +30,10 @@ from adaptive_optax.storage.signs import signed, with_sign
 
 SIGNED_GRID = Grid(levels=4, lowest=-24, codes=127, positive=False)
 SQUARES_GRID = Grid(levels=3, lowest=-64, codes=255, positive=True)
-PAIR_SQUARES = Grid(levels=6, lowest=-54, codes=511, positive=True)
-PAIR_MEAN = Grid(levels=8, lowest=-4, codes=63, positive=False)
+PAIR_SQUARES = Grid(levels=7, lowest=-53, codes=511, positive=True)
+PAIR_MEAN = Grid(levels=11, lowest=-3, codes=63, positive=False)
 WIDTH = 7  # bits of a mean in a pair
+UP = 2**32 - 1  # bits that round upwards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +56,11 @@ class Minifloat8(PairFormat):
 
     def encode_pair(self, mean: jax.Array, squares: jax.Array, bits: Bits) -> Codes:
         """Both in one 16-bit word."""
-        upper = PAIR_SQUARES.encode(squares, bits[1])
-        inverse = _float(jnp.uint32(254 << MANTISSA) - _near_root(upper))
+        low = squares < jnp.float32(2.0**PAIR_SQUARES.lowest)
+        upper = PAIR_SQUARES.encode(squares, jnp.where(low, jnp.uint32(UP), bits[1]))
+        high = squares > jnp.float32(PAIR_SQUARES.largest)
+        root = jnp.where(high, _root_power(squares), _near_root(upper))
+        inverse = _float(jnp.uint32(254 << MANTISSA) - root)
         lower = with_sign(PAIR_MEAN.encode(jnp.abs(mean) * inverse, bits[0]), mean, WIDTH)
         return Codes(((upper << jnp.uint32(WIDTH)) | lower).astype(jnp.uint16))
 
@@ -90,6 +95,12 @@ def _near_root(code: jax.Array) -> jax.Array:
     half = (1 << MANTISSA) // PAIR_SQUARES.levels // 2
     lowest = (127 + PAIR_SQUARES.lowest // 2) << MANTISSA
     return (code * jnp.uint32(half) + jnp.uint32(lowest)) & jnp.uint32(EXPONENT)
+
+
+def _root_power(squares: jax.Array) -> jax.Array:
+    """The same of a number itself."""
+    word = jax.lax.bitcast_convert_type(squares, jnp.uint32)
+    return ((word >> jnp.uint32(1)) + jnp.uint32(127 << (MANTISSA - 1))) & jnp.uint32(EXPONENT)
 
 
 def _float(word: jax.Array) -> jax.Array:
