@@ -48,6 +48,15 @@ def test_bytes_a_parameter(inner, name):
     assert sum(x.nbytes for x in jax.tree.leaves(eager)) == whole
 
 
+@pytest.mark.parametrize(("columns", "expected"), [(4096, 1 + 1 / 32), (4080, 2)])
+@pytest.mark.parametrize("inner", [optax.lion, ao.lion, optax.rmsprop])
+def test_minifloat8_keeps_a_moment_that_stands_alone_as_int8_does(inner, columns, expected):
+    """Or in bfloat16, where blocks of 32 do not divide the last axis."""
+    params = jax.ShapeDtypeStruct((4096, columns), jnp.float32)
+    found = ao.state_bytes(ao.stored(inner(1e-3), ao.minifloat8()), params) / params.size
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("name", "most"), [("minifloat8", 12.1), ("int8", 12.4), ("bfloat16", 16.1)]
 )

@@ -86,6 +86,8 @@ def swept(case):
 
 
 CASES = ("sizes", "normal", "rows", "outlier", "minus_zero", "zero_blocks")
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("name", ["bfloat16", "minifloat8", "int8"])
 @pytest.mark.parametrize(

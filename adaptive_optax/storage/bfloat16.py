@@ -10,11 +10,11 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from adaptive_optax.storage.format import Codes, Format
+from adaptive_optax.storage.format import Codes, Format, SingleFormat
 
 
 @dataclasses.dataclass(frozen=True)
-class Bfloat16(Format):
+class Bfloat16(SingleFormat):
     """Two bytes an element."""
 
     name: ClassVar[str] = "bfloat16/1"

@@ -12,11 +12,6 @@ from adaptive_optax.storage.grid import EXPONENT, MANTISSA
 HIGHEST = 2.0**127 * 0.99  # the largest number whose power has an inverse
 
 
-def fits_blocks(shape: tuple[int, ...], block: int) -> bool:
-    """Whether blocks divide the last axis."""
-    return len(shape) > 0 and shape[-1] > 0 and shape[-1] % block == 0
-
-
 def powers(a: jax.Array, block: int, largest: float) -> jax.Array:
     """The power of two of each block as the bits of a float32, uint32, shape (..., blocks).
 

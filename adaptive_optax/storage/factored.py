@@ -16,11 +16,11 @@ import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import divided, mean_over
 from adaptive_optax.core.roles import SIGNED
-from adaptive_optax.storage.format import Codes, Format
+from adaptive_optax.storage.format import Codes, Format, SingleFormat
 
 
 @dataclasses.dataclass(frozen=True)
-class Factored(Format):
+class Factored(SingleFormat):
     """A row and a column of float32 numbers."""
 
     name: ClassVar[str] = "factored/1"

@@ -1,24 +1,22 @@
-"""What a format is: how one array of a state is kept in few bytes."""
+"""What a format is: how arrays of a state are kept in few bytes."""
 
 import abc
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import jax
 
-from adaptive_optax.core.roles import SIGNED
-
 Bits: TypeAlias = tuple[jax.Array, jax.Array]
 
 
 class Codes(NamedTuple):
-    """One array as a format keeps it."""
+    """What a format keeps in the place of one array."""
 
     codes: Any  # an integer or narrow float an element; the rows of `factored`
     scales: Any = None  # one a block, or the columns of `factored`; None where there are none
 
 
-class Format(abc.ABC):
-    """How an array is kept. Formats are values: equal ones compare and hash equal."""
+class Format:
+    """How arrays are kept. Formats are values: equal ones compare and hash equal."""
 
     name: ClassVar[str]  # as it is saved, with a version that changes when codes change meaning
 
@@ -29,6 +27,10 @@ class Format(abc.ABC):
     def otherwise(self) -> "Format | None":
         """The format of an array that does not fit; None leaves it in float32."""
         return None
+
+
+class SingleFormat(Format, abc.ABC):
+    """A format that keeps each array by itself."""
 
     @abc.abstractmethod
     def encode(self, x: jax.Array, role: str, bits: jax.Array) -> Codes:
@@ -45,7 +47,7 @@ class Format(abc.ABC):
         """The array that was rounded, float32."""
 
 
-class PairFormat(Format):
+class PairFormat(Format, abc.ABC):
     """A format that keeps a mean and the mean of its squares in one array."""
 
     @abc.abstractmethod
@@ -55,8 +57,3 @@ class PairFormat(Format):
     @abc.abstractmethod
     def decode_pair(self, kept: Codes) -> tuple[jax.Array, jax.Array]:
         """What was rounded, float32."""
-
-
-def magnitude(x: jax.Array, role: str) -> jax.Array:
-    """|x|; x itself where it has no sign."""
-    return jax.numpy.abs(x) if role == SIGNED else x

@@ -16,55 +16,40 @@ import jax.numpy as jnp
 import numpy as np
 
 from adaptive_optax.core.checks import check_steps
-from adaptive_optax.core.roles import SIGNED
-from adaptive_optax.storage.blocks import by_power, fits_blocks, over_power, powers, stored_powers
-from adaptive_optax.storage.format import Codes, Format, magnitude
+from adaptive_optax.storage.blocked import Blocked
+from adaptive_optax.storage.format import Format
 from adaptive_optax.storage.grid import Grid
 from adaptive_optax.storage.int8 import Int8
-from adaptive_optax.storage.signs import signed, with_sign
 
-SIGNED_GRID = Grid(levels=1, lowest=-6, codes=7, positive=False)
-SQUARES_GRID = Grid(levels=1, lowest=-14, codes=15, positive=True)
 _SHIFTS = np.array([[0], [4]], np.uint32)  # of the first and the second half of a block
 
 
 @dataclasses.dataclass(frozen=True)
-class Int4(Format):
+class Int4(Blocked):
     """Half a byte an element and a byte a block."""
 
-    block: int
     name: ClassVar[str] = "int4-experimental/1"
-
-    def fits(self, role: str, shape: tuple[int, ...]) -> bool:
-        """Whether blocks divide the last axis."""
-        return fits_blocks(shape, self.block)
+    width: ClassVar[int] = 4
+    signed_grid: ClassVar[Grid] = Grid(levels=1, lowest=-6, codes=7, positive=False)
+    squares_grid: ClassVar[Grid] = Grid(levels=1, lowest=-14, codes=15, positive=True)
 
     def otherwise(self) -> Format:
         """Blocks of bytes, which may be none."""
         return Int8(self.block)
 
-    def encode(self, x: jax.Array, role: str, bits: jax.Array) -> Codes:
-        """X in half bytes and the exponents of its blocks."""
-        a = magnitude(x, role)
-        grid = _grid(role)
-        power = powers(a, self.block, grid.largest)
-        code = grid.encode(a * over_power(power, self.block), bits)
-        code = with_sign(code, x, 4) if role == SIGNED else code
-        halves = code.reshape(*power.shape, 2, self.block // 2)
+    def packed(self, code: jax.Array) -> jax.Array:
+        """The halves of each block side by side."""
+        half = self.block // 2
+        halves = code.reshape(*code.shape[:-1], code.shape[-1] // self.block, 2, half)
         both = jnp.sum(halves << _SHIFTS, -2, dtype=jnp.uint32)
-        return Codes(
-            both.reshape(*x.shape[:-1], x.shape[-1] // 2).astype(jnp.uint8), stored_powers(power)
-        )
+        return both.reshape(*code.shape[:-1], code.shape[-1] // 2).astype(jnp.uint8)
 
-    def decode(self, kept: Codes, role: str) -> jax.Array:
-        """The float32 numbers of the half bytes."""
-        both = kept.codes.reshape(*kept.scales.shape, 1, self.block // 2).astype(jnp.uint32)
-        halves = (both >> _SHIFTS) & jnp.uint32(15)
-        code = halves.reshape(*kept.codes.shape[:-1], kept.codes.shape[-1] * 2)
-        power = by_power(kept.scales, self.block)
-        if role == SIGNED:
-            return signed(_grid(role).decode(code & jnp.uint32(7)) * power, code, 4)
-        return _grid(role).decode(code) * power
+    def unpacked(self, codes: jax.Array) -> jax.Array:
+        """The halves one after the other."""
+        half = self.block // 2
+        both = codes.reshape(*codes.shape[:-1], codes.shape[-1] // half, 1, half)
+        halves = (both.astype(jnp.uint32) >> _SHIFTS) & jnp.uint32(15)
+        return halves.reshape(*codes.shape[:-1], codes.shape[-1] * 2)
 
 
 def int4(block: int = 32) -> Format:
@@ -90,7 +75,3 @@ def int4(block: int = 32) -> Format:
     if block % 2:
         raise ValueError(f"int4(block={block}): block must be even, since two share a byte.")
     return Int4(int(block))
-
-
-def _grid(role: str) -> Grid:
-    return SIGNED_GRID if role == SIGNED else SQUARES_GRID

@@ -16,54 +16,40 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.checks import check_steps
-from adaptive_optax.core.roles import SIGNED
-from adaptive_optax.storage.blocks import by_power, fits_blocks, over_power, powers, stored_powers
-from adaptive_optax.storage.format import Codes, Format, magnitude
+from adaptive_optax.storage.blocked import Blocked
+from adaptive_optax.storage.format import Format
 from adaptive_optax.storage.grid import Grid
 from adaptive_optax.storage.minifloat8 import Minifloat8
-from adaptive_optax.storage.signs import signed, with_sign
-
-SIGNED_GRID = Grid(levels=11, lowest=-11, codes=127, positive=False)
-SQUARES_GRID = Grid(levels=11, lowest=-23, codes=255, positive=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class Int8(Format):
+class Int8(Blocked):
     """One byte an element and one a block."""
 
-    block: int
     name: ClassVar[str] = "int8/1"
-
-    def fits(self, role: str, shape: tuple[int, ...]) -> bool:
-        """Whether blocks divide the last axis."""
-        return fits_blocks(shape, self.block)
+    width: ClassVar[int] = 8
+    signed_grid: ClassVar[Grid] = Grid(levels=11, lowest=-11, codes=127, positive=False)
+    squares_grid: ClassVar[Grid] = Grid(levels=11, lowest=-23, codes=255, positive=True)
 
     def otherwise(self) -> Format:
         """The format without blocks."""
         return Minifloat8()
 
-    def encode(self, x: jax.Array, role: str, bits: jax.Array) -> Codes:
-        """X in bytes and the exponents of its blocks."""
-        a, grid = magnitude(x, role), _grid(role)
-        power = powers(a, self.block, grid.largest)
-        code = grid.encode(a * over_power(power, self.block), bits)
-        code = with_sign(code, x, 8) if role == SIGNED else code
-        return Codes(code.astype(jnp.uint8), stored_powers(power))
+    def packed(self, code: jax.Array) -> jax.Array:
+        """A byte each."""
+        return code.astype(jnp.uint8)
 
-    def decode(self, kept: Codes, role: str) -> jax.Array:
-        """The float32 numbers of the bytes."""
-        code, power = kept.codes.astype(jnp.uint32), by_power(kept.scales, self.block)
-        if role == SIGNED:
-            return signed(_grid(role).decode(code & jnp.uint32(127)) * power, code, 8)
-        return _grid(role).decode(code) * power
+    def unpacked(self, codes: jax.Array) -> jax.Array:
+        """The bytes."""
+        return codes.astype(jnp.uint32)
 
 
 def int8(block: int = 32) -> Format:
     """One byte an element for `stored`, with an exponent for each block along the last axis.
 
     Args:
-      block: elements that share an exponent, at least 2. An array whose last axis it does not
-        divide is kept as by `minifloat8`.
+      block: elements that share an exponent, at least 1. Arrays whose last axis it does not divide
+        are kept as by `minifloat8`.
 
     Returns:
       A format of 1 + 1 / block bytes an element, 2.06 bytes a parameter of Adam.
@@ -79,7 +65,3 @@ def int8(block: int = 32) -> Format:
     """
     check_steps("int8", block=block)
     return Int8(int(block))
-
-
-def _grid(role: str) -> Grid:
-    return SIGNED_GRID if role == SIGNED else SQUARES_GRID

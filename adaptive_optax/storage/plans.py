@@ -9,12 +9,15 @@ import jax.numpy as jnp
 
 from adaptive_optax.core.leaves import flat, is_none, matching
 from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, SQUARES
-from adaptive_optax.storage.format import Codes, Format, PairFormat
+from adaptive_optax.storage.bfloat16 import Bfloat16
+from adaptive_optax.storage.format import Codes, Format, PairFormat, SingleFormat
+from adaptive_optax.storage.int8 import Int8
 from adaptive_optax.storage.noise import random_bits, seeds
 from adaptive_optax.storage.registry import slots_of, with_slots
 
 SMALL = 2**14  # elements of a whole array under which it stays as it is
 NEAREST = 2**31 - 1  # bits that round to the nearest
+ALONE = (Int8(32), Bfloat16())  # of an array whose format is for pairs, and that has no other
 Choice = Callable[..., Format | None]
 
 
@@ -27,11 +30,25 @@ class Plan(NamedTuple):
 
 def plans_for(choice: Format | Choice, state: Any) -> list[Plan]:
     """The plan of each slot of an inner state, from its shapes."""
-    plans = []
-    for role, tree in slots_of(state):
-        leaves = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)[0]
-        plans.append(Plan(role, tuple(_chosen(choice, role, path, x) for path, x in leaves)))
-    return plans
+    slots, leaves = slots_of(state), []
+    for slot in slots:
+        leaves.append(jax.tree_util.tree_flatten_with_path(slot.tree, is_leaf=is_none)[0])
+    plans = [
+        Plan(role, tuple(_chosen(choice, role, path, x) for path, x in row))
+        for (role, _), row in zip(slots, leaves, strict=True)
+    ]
+    joined = _joined(plans)
+
+    def kept(i, j, kind):
+        if not isinstance(kind, PairFormat) or {(i, j), (i + 1, j)} & joined:
+            return kind
+        role, shape = slots[i].role, tuple(leaves[i][j][1].shape)
+        return next(each for each in ALONE if each.fits(role, shape))
+
+    return [
+        Plan(role, tuple(kept(i, j, kind) for j, kind in enumerate(kinds)))
+        for i, (role, kinds) in enumerate(plans)
+    ]
 
 
 def decoded(plans: Sequence[Plan], state: Any, scales: Sequence[Any]) -> Any:
@@ -128,7 +145,7 @@ def _asked(choice: Choice, path: Any, role: str, shape: Any, dtype: Any) -> Form
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _decode(kind: Format, role: str, kept: Codes) -> jax.Array:
+def _decode(kind: SingleFormat, role: str, kept: Codes) -> jax.Array:
     return kind.decode(kept, role)
 
 
@@ -138,7 +155,7 @@ def _decode_pair(kind: PairFormat, kept: Codes) -> tuple[jax.Array, jax.Array]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _encode(kind: Format, role: str, x: jax.Array, seed: jax.Array | None) -> Codes:
+def _encode(kind: SingleFormat, role: str, x: jax.Array, seed: jax.Array | None) -> Codes:
     return kind.encode(x.astype(jnp.float32), role, _bits(x.shape, seed))
 
 
