@@ -44,7 +44,7 @@ class Grid(NamedTuple):
         last = self._unit + ((self.codes << MANTISSA) // self.levels)
         shifted = jax.lax.bitcast_convert_type(x + _float(2.0**self.lowest), jnp.uint32)
         steps = (jnp.minimum(shifted, _word(last)) - _word(self._unit)) * _word(self.levels)
-        if self._excess:  # lest what is on the grid already creep upwards, step by step
+        if self._creeps:
             steps = steps - (steps >> _word(MANTISSA)) * _word(self._excess)
         code = (steps + (bits >> _word(32 - MANTISSA))) >> _word(MANTISSA)
         return jnp.maximum(code, (x > 0).astype(jnp.uint32)) if self.positive else code
@@ -63,6 +63,11 @@ class Grid(NamedTuple):
     def _excess(self) -> int:
         """By how much the steps of a doubling are more than one."""
         return self._step * self.levels - (1 << MANTISSA)
+
+    @property
+    def _creeps(self) -> bool:
+        """Whether a number on the grid would move up by a millionth of itself or more a step."""
+        return self.codes * self._excess > self.levels * 2 ** (MANTISSA - 20)
 
     @property
     def _unit(self) -> int:

@@ -24,7 +24,7 @@ from adaptive_optax.storage.format import Bits, Codes, Format, PairFormat
 from adaptive_optax.storage.grid import EXPONENT, MANTISSA, Grid
 from adaptive_optax.storage.signs import signed, with_sign
 
-SQUARES = Grid(levels=7, lowest=-53, codes=511, positive=True)
+SQUARES = Grid(levels=7, lowest=-53, codes=511, positive=False)
 MEAN = Grid(levels=11, lowest=-3, codes=63, positive=False)
 WIDTH = 7  # bits of a mean in a pair
 UP = 2**32 - 1  # bits that round upwards

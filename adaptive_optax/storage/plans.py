@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from adaptive_optax.core.leaves import flat, is_none, matching
 from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, SQUARES
 from adaptive_optax.storage.bfloat16 import Bfloat16
-from adaptive_optax.storage.format import Codes, Format, PairFormat, SingleFormat
+from adaptive_optax.storage.format import Bits, Codes, Format, PairFormat, SingleFormat
+from adaptive_optax.storage.grid import MANTISSA
 from adaptive_optax.storage.int8 import Int8
 from adaptive_optax.storage.noise import random_bits, seeds
 from adaptive_optax.storage.registry import slots_of, with_slots
@@ -83,8 +84,7 @@ def encoded(plans: Sequence[Plan], state: Any, step: jax.Array | None) -> tuple[
             if (i, j) in joined:
                 kept[i][j] = Codes(None)
             elif (i + 1, j) in joined:
-                both = chance[2 * j % len(chance)], chance[(2 * j + 1) % len(chance)]
-                kept[i][j] = _encode_pair(kind, table[i][j], table[i + 1][j], both)
+                kept[i][j] = _encode_pair(kind, table[i][j], table[i + 1][j], seed)
             elif kind is not None:
                 kept[i][j] = _encode(kind, plan.role, table[i][j], seed)
     codes, scales = (
@@ -156,16 +156,18 @@ def _decode_pair(kind: PairFormat, kept: Codes) -> tuple[jax.Array, jax.Array]:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _encode(kind: SingleFormat, role: str, x: jax.Array, seed: jax.Array | None) -> Codes:
-    return kind.encode(x.astype(jnp.float32), role, _bits(x.shape, seed))
+    return kind.encode(x.astype(jnp.float32), role, _bits(x.shape, seed)[1])
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode_pair(kind: PairFormat, mean: jax.Array, squares: jax.Array, chance: Any) -> Codes:
-    bits = _bits(mean.shape, chance[0]), _bits(mean.shape, chance[1])
+def _encode_pair(kind: PairFormat, mean: jax.Array, squares: jax.Array, seed: Any) -> Codes:
+    bits = _bits(mean.shape, seed)
     return kind.encode_pair(mean.astype(jnp.float32), squares.astype(jnp.float32), bits)
 
 
-def _bits(shape: tuple[int, ...], seed: jax.Array | None) -> jax.Array:
+def _bits(shape: tuple[int, ...], seed: jax.Array | None) -> Bits:
+    """Bits for two arrays: those of the second, moved up, serve the first."""
     if seed is None:
-        return jnp.full(shape, NEAREST, jnp.uint32)
-    return random_bits(shape, seed)
+        return (jnp.full(shape, NEAREST, jnp.uint32),) * 2
+    bits = random_bits(shape, seed)
+    return bits << jnp.uint32(32 - MANTISSA), bits
