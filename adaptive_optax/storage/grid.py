@@ -43,9 +43,10 @@ class Grid(NamedTuple):
         """
         last = self._unit + ((self.codes << MANTISSA) // self.levels)
         shifted = jax.lax.bitcast_convert_type(x + _float(2.0**self.lowest), jnp.uint32)
-        steps = (jnp.minimum(shifted, _word(last)) - _word(self._unit)) * _word(self.levels)
+        above = jnp.minimum(shifted, _word(last)) - _word(self._unit)
+        steps = above * _word(self.levels)
         if self._creeps:
-            steps = steps - (steps >> _word(MANTISSA)) * _word(self._excess)
+            steps = steps - (above >> _word(MANTISSA)) * _word(self._excess * self.levels)
         code = (steps + (bits >> _word(32 - MANTISSA))) >> _word(MANTISSA)
         return jnp.maximum(code, (x > 0).astype(jnp.uint32)) if self.positive else code
 
@@ -66,8 +67,8 @@ class Grid(NamedTuple):
 
     @property
     def _creeps(self) -> bool:
-        """Whether a number on the grid would move up by a millionth of itself or more a step."""
-        return self.codes * self._excess > self.levels * 2 ** (MANTISSA - 20)
+        """Whether a number on the grid would move up, a step, by 5 millionths of itself or more."""
+        return self.codes * self._excess > self.levels * 5e-6 * 2**MANTISSA
 
     @property
     def _unit(self) -> int:
