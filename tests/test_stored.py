@@ -22,6 +22,7 @@ FORMATS = {
     "int4": (ao.int4, 1.0625),
 }
 PARAMS = {"kernel": jnp.ones((256, 256)), "bias": jnp.ones(256)}
+STORED = ao.stored(optax.adam(0.1), ao.int8())
 
 
 def waves(p, step):
@@ -246,6 +247,26 @@ def test_what_forgets_in_optax(name):
             lambda: ao.stored(optax.adam(0.1), lambda *leaf: 8).init(PARAMS),
             TypeError,
             "the function gave 8 for 'kernel'",
+        ),
+        (
+            lambda: ao.stored(optax.adam(0.1), lambda leaf: ao.int8()),
+            TypeError,
+            r"a function must take \(path, role, shape, dtype\)",
+        ),
+        (
+            lambda: STORED.update(PARAMS, optax.adam(0.1).init(PARAMS), PARAMS),
+            TypeError,
+            r"stored.update\(state=tuple\): state must be a StoredState",
+        ),
+        (
+            lambda: STORED.init(PARAMS).encoded(optax.sgd(0.1).init(PARAMS)),
+            ValueError,
+            r"with \[2, 2\] leaves in its slots, not \[\]",
+        ),
+        (
+            lambda: ao.rounded(optax.adam(0.1), "kahan").update(PARAMS, (), PARAMS),
+            TypeError,
+            r"rounded.update\(state=tuple\): state must be a RoundedState",
         ),
     ],
 )

@@ -100,6 +100,15 @@ def check_params(function: str, argument: str, params: Any) -> None:
         )
 
 
+def check_state(function: str, kind: type, state: Any) -> None:
+    """Raises unless state is what the wrapper's own init made."""
+    if not isinstance(state, kind):
+        raise TypeError(
+            f"{function}(state={type(state).__name__}): state must be a {kind.__name__}; give what "
+            f"this transformation's init made, or what its update gave."
+        )
+
+
 def suggestion(value: Any, allowed: tuple[str, ...]) -> str:
     """The end of a message: the nearest allowed word as "; did you mean 'x'?", or a stop."""
     near = difflib.get_close_matches(str(value), allowed, n=1)

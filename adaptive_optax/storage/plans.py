@@ -97,6 +97,11 @@ def encoded(plans: Sequence[Plan], state: Any, step: jax.Array | None) -> tuple[
     return with_slots(state, codes), tuple(scales)
 
 
+def lengths(state: Any) -> list[int]:
+    """How many leaves each slot of a state has, None included."""
+    return [len(row) for row in _table(state)[0]]
+
+
 def _table(state: Any) -> tuple[list[list[Any]], list[Any]]:
     """The leaves of each slot, None included, and the structure of each."""
     found = [flat(slot.tree) for slot in slots_of(state)]

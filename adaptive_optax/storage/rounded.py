@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_optax.core.anatomy import described
-from adaptive_optax.core.checks import check_choice, check_params, check_transformation
+from adaptive_optax.core.checks import check_choice, check_params, check_state, check_transformation
 from adaptive_optax.core.leaves import flat_pair, is_trained
 from adaptive_optax.core.lift import wide_view
 from adaptive_optax.core.types import Transformation
@@ -84,6 +84,7 @@ def rounded(inner: optax.GradientTransformation, mode: str) -> Transformation:
 
     def update(grads, state, params=None, **extra_args):
         check_params("rounded", "the numbers to round", params)
+        check_state("rounded.update", RoundedState, state)
         _, weights, treedef = flat_pair("rounded", grads, params)
         kept = kept_leaves(mode, treedef, weights, state.compensation, state.master)
         before = [wide_param(mode, p, k) for p, k in zip(weights, kept, strict=True)]

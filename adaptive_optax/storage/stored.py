@@ -9,6 +9,7 @@ nesting. Arrays of less than 2^14 elements stay in float32: they save little and
 """
 
 import functools
+import inspect
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,7 @@ import optax
 
 from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import beside, narrowed
-from adaptive_optax.core.checks import check_transformation
+from adaptive_optax.core.checks import check_state, check_transformation
 from adaptive_optax.core.leaves import is_none, is_trained
 from adaptive_optax.core.lift import wide_view
 from adaptive_optax.core.types import Transformation
@@ -28,7 +29,7 @@ from adaptive_optax.storage.int4 import int4
 from adaptive_optax.storage.int8 import int8
 from adaptive_optax.storage.layout import read, text, written
 from adaptive_optax.storage.minifloat8 import minifloat8
-from adaptive_optax.storage.plans import Choice, decoded, encoded, plans_for
+from adaptive_optax.storage.plans import Choice, decoded, encoded, lengths, plans_for
 from adaptive_optax.storage.registry import slots_of, with_slots
 
 MAKERS = (bfloat16, minifloat8, int8, int4, factored)
@@ -48,7 +49,14 @@ class StoredState(NamedTuple):
 
     def encoded(self, inner_state: Any) -> "StoredState":
         """An inner optimizer's plain state in the formats of this one, rounded to the nearest."""
-        return StoredState(self.count, *encoded(read(self.layout), inner_state, None), self.layout)
+        plans = read(self.layout)
+        if (known := [len(plan.kinds) for plan in plans]) != (found := lengths(inner_state)):
+            raise ValueError(
+                f"StoredState.encoded(inner_state={type(inner_state).__name__}): inner_state must "
+                f"be a plain state of the same optimizer, with {known} leaves in its slots, not "
+                f"{found}; such as its init makes, or decoded() gives."
+            )
+        return StoredState(self.count, *encoded(plans, inner_state, None), self.layout)
 
 
 def stored(
@@ -90,6 +98,8 @@ def stored(
             f"stored(format={getattr(format, '__name__', repr(format))}): format must be a format, "
             f"such as ao.minifloat8(), called, or a function of (path, role, shape, dtype)."
         )
+    if not isinstance(format, Format):
+        _check_arguments(format)
     inner = optax.with_extra_args_support(inner)
 
     @functools.lru_cache(maxsize=64)
@@ -106,6 +116,7 @@ def stored(
         return StoredState(count, *encoded(plans, first, count), written(plans))
 
     def update(grads, state, params=None, **extra_args):
+        check_state("stored.update", StoredState, state)
         wide_grads, wide_params = _wide(grads), _wide(params)
         leaves, treedef = jax.tree.flatten(wide_grads if params is None else wide_params)
         plans = plans_at(treedef, tuple((jnp.shape(x), jnp.result_type(x)) for x in leaves))
@@ -125,6 +136,17 @@ def stored(
     tx = optax.GradientTransformationExtraArgs(init, update)
     name = format.name if isinstance(format, Format) else format
     return described(tx, "stored", options={"format": name}, members={"inner": inner})
+
+
+def _check_arguments(choice: Choice) -> None:
+    """Raises unless a function can be called with what a format is chosen by."""
+    try:
+        inspect.signature(choice).bind("path", "role", (), "dtype")
+    except TypeError as error:
+        raise TypeError(
+            f"stored(format={getattr(choice, '__name__', choice)!r}): a function must take (path, "
+            f"role, shape, dtype) of a leaf: {error}."
+        ) from error
 
 
 def _first(params: Any, tree: Any) -> Any:
