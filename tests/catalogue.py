@@ -142,6 +142,8 @@ ELSEWHERE = {
     "factored": "test_stored_numbers.py",
     "register_state": "test_stored.py",
     "state_bytes": "test_stored.py",
+    "restore_checkpoint": "test_checkpoint_files.py",
+    "save_checkpoint": "test_checkpoint_files.py",
     "sinks": "test_sinks.py",
     "MatrixView": "test_matrices.py",
     "hutchinson": "test_sophia.py",
