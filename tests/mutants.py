@@ -2,7 +2,7 @@
 
 They stand in `mutants*.txt`: what all rules share and the wrappers, the rules of the library's
 first version with Lookahead, those that see a coordinate or a leaf, those that see matrices or the
-whole tree, and what is done to gradients.
+whole tree, what is done to gradients, and how state is stored.
 `altered` loads the whole package afresh under another name with one file changed, so that a change
 in `core` reaches every optimizer, and nothing on disk or in the package itself is touched. A check
 is one case that the true rule passes, for six steps unless it says otherwise.
@@ -28,6 +28,7 @@ import test_numerics
 import test_oracles
 import test_oracles_trees
 import test_smoothed
+import test_storage_oracle
 import test_switch
 import test_variance_reduced
 
@@ -113,6 +114,7 @@ NAMED: dict[str, Callable[[Any], None]] = {
     "switch": test_switch.check,
     "variance_reduced": partial(_plainly, test_variance_reduced.check),
     "views": _views,
+    **test_storage_oracle.CHECKS,
 }
 
 

@@ -5,8 +5,8 @@ A first moment m and its second moment v, as Adam has, share 16 bits:
     v     9 bits: 7 steps a doubling from 2^-53 to 1e6 (its root: 1e-8 to 1e3)
     m     sign and 6 bits: m / s, 11 steps a doubling from 1/8 to 7, s the power of two at sqrt(v)
 
-so that m is exact where the step m / sqrt(v) is. Below its range v is rounded up, and above it both
-keep their ratio: neither makes a step longer. Rounded by chance, so that a mean that moves by a
+so that m is exact where the step m / sqrt(v) is. Below its range v is rounded up, and above it m is
+made smaller with v: neither makes a step longer. Rounded by chance, so that a mean that moves by a
 thousandth of itself moves on the average. Each element is kept by itself: 2.00 bytes a parameter,
 no collectives, no blocks for a sharded axis to cut. A moment that stands alone, as Lion's does, has
 no root to be told by, and a byte with a wide range of its own is too coarse for it (it trained 0.2
@@ -74,16 +74,17 @@ def minifloat8() -> Format:
 
 
 def _near_root(code: jax.Array) -> jax.Array:
-    """The bits of the largest power of two below the root of a code's number, or the next."""
-    half = (1 << MANTISSA) // SQUARES.levels // 2
+    """The bits of the power of two that is at the root of a code's number, or next below."""
+    half = -(-(1 << MANTISSA) // (2 * SQUARES.levels))
     lowest = (2 * 127 + SQUARES.lowest) << (MANTISSA - 1)
     return (code * jnp.uint32(half) + jnp.uint32(lowest)) & jnp.uint32(EXPONENT)
 
 
 def _root_power(squares: jax.Array) -> jax.Array:
-    """The same of a number itself."""
-    word = jax.lax.bitcast_convert_type(squares, jnp.uint32)
-    return ((word >> jnp.uint32(1)) + jnp.uint32(127 << (MANTISSA - 1))) & jnp.uint32(EXPONENT)
+    """The bits of the power of two that is at the root of a number itself, or next above."""
+    word = jax.lax.bitcast_convert_type(squares, jnp.uint32) >> jnp.uint32(1)
+    above = (127 << (MANTISSA - 1)) + (1 << MANTISSA) - 1
+    return (word + jnp.uint32(above)) & jnp.uint32(EXPONENT)
 
 
 def _float(word: jax.Array) -> jax.Array:
