@@ -3,6 +3,7 @@
 import importlib
 from typing import Any
 
+from adaptive_optax import sharding as sharding
 from adaptive_optax.checkpoint.files import restore_checkpoint as restore_checkpoint
 from adaptive_optax.checkpoint.files import save_checkpoint as save_checkpoint
 from adaptive_optax.core.control import learning_rate_of as learning_rate_of
@@ -92,6 +93,8 @@ from adaptive_optax.optimizers.sophia import scale_by_sophia as scale_by_sophia
 from adaptive_optax.optimizers.sophia import sophia as sophia
 from adaptive_optax.optimizers.yogi import scale_by_yogi as scale_by_yogi
 from adaptive_optax.optimizers.yogi import yogi as yogi
+from adaptive_optax.sharding.partitioned import partitioned as partitioned
+from adaptive_optax.sharding.state_shardings import state_shardings as state_shardings
 from adaptive_optax.storage.bfloat16 import bfloat16 as bfloat16
 from adaptive_optax.storage.factored import factored as factored
 from adaptive_optax.storage.int4 import int4 as int4

@@ -144,6 +144,8 @@ ELSEWHERE = {
     "state_bytes": "test_stored.py",
     "restore_checkpoint": "test_checkpoint_files.py",
     "save_checkpoint": "test_checkpoint_files.py",
+    "state_shardings": "test_state_shardings.py",
+    "partitioned": "test_partitioned.py",
     "sinks": "test_sinks.py",
     "MatrixView": "test_matrices.py",
     "hutchinson": "test_sophia.py",

@@ -13,7 +13,7 @@ PACKAGE = Path(ao.__file__).parent
 def test_every_public_name_is_in_the_catalogue():
     public = {name for name in vars(ao) if not name.startswith("_")}
     modules = {"core", "optimizers", "wrappers", "learning_rate", "monitoring", "comparison"}
-    modules |= {"gradients", "storage", "checkpoint", "training", "testing", "cli"}
+    modules |= {"gradients", "storage", "sharding", "checkpoint", "training", "testing", "cli"}
     modules |= {"importlib", "Any"}
     covered = {name for row in CASES for name in row.names} | set(ELSEWHERE)
     assert public - modules == covered
@@ -48,6 +48,7 @@ ALLOWED = {
     "monitoring": {"core", "monitoring"},
     "gradients": {"core", "gradients"},
     "storage": {"core", "storage"},
+    "sharding": {"core", "sharding"},
     "checkpoint": {"core", "checkpoint"},
 }
 
