@@ -73,9 +73,13 @@ def main() -> None:
         params = optax.apply_updates(run["params"], updates)
         return {**run, "params": params, "state": state, "loss": value}
 
-    params = model.init(jax.random.key(0), points[:1], train=False)
-    run = {"params": params, "state": tx.init(params), "key": jax.random.key(1)}
-    run["loss"] = jnp.zeros(())
+    @jax.jit
+    def start():
+        params = model.init(jax.random.key(0), points[:1], train=False)
+        key, loss = jax.random.key(1), jnp.zeros(())
+        return {"params": params, "state": tx.init(params), "key": key, "loss": loss}
+
+    run = start()
     try:
         done, run = ao.restore_checkpoint(options.folder, run)
     except FileNotFoundError:  # the first start
