@@ -6,6 +6,8 @@ from typing import Any
 from adaptive_optax import sharding as sharding
 from adaptive_optax.checkpoint.files import restore_checkpoint as restore_checkpoint
 from adaptive_optax.checkpoint.files import save_checkpoint as save_checkpoint
+from adaptive_optax.checkpoint.load_state_dict import load_state_dict as load_state_dict
+from adaptive_optax.checkpoint.state_dict import state_dict as state_dict
 from adaptive_optax.core.control import learning_rate_of as learning_rate_of
 from adaptive_optax.core.control import set_learning_rate as set_learning_rate
 from adaptive_optax.core.descend import descend as descend

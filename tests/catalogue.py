@@ -151,3 +151,5 @@ ELSEWHERE = {
     "hutchinson": "test_sophia.py",
     "gauss_newton_bartlett": "test_sophia.py",
 }
+    "state_dict": "test_state_dict.py",
+    "load_state_dict": "test_load_state_dict.py",
