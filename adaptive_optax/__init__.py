@@ -110,6 +110,7 @@ from adaptive_optax.wrappers.averaged import averaged as averaged
 from adaptive_optax.wrappers.blend import blend as blend
 from adaptive_optax.wrappers.cautious import cautious as cautious
 from adaptive_optax.wrappers.evaluation import eval_params as eval_params
+from adaptive_optax.wrappers.guarded import guarded as guarded
 from adaptive_optax.wrappers.lookahead import lookahead as lookahead
 from adaptive_optax.wrappers.schedule_free import schedule_free as schedule_free
 from adaptive_optax.wrappers.switch import switch as switch

@@ -94,6 +94,7 @@ TABLE = (
     Row("switch(adam->lion)", parse("switch(adam->lion)", steps=STEPS).make, 0.1),
     Row("cautious(adam)", lambda rate: ao.cautious(ao.adam(rate)), 0.1),
     Row("cautious(lion)", lambda rate: ao.cautious(ao.lion(rate)), 0.03),
+    Row("guarded(adam)", lambda rate: ao.guarded(ao.adam(rate), norm_sigmas=6.0), 0.1),
 )
 
 

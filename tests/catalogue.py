@@ -69,6 +69,16 @@ WRAPPED = [
         when="over an optimizer with momentum",
         elementwise=False,
     ),
+    over(
+        "guarded",
+        "guarded(adam)",
+        _BY_ID["adam"],
+        2,
+        rule="u, but nothing where a fault or a spike would be taken in",
+        when="in long runs, around any optimizer",
+        options={"norm_sigmas": 6.0},
+        elementwise=False,
+    ),
     several(
         "blend",
         "blend(adam+momentum)-hedge",

@@ -36,6 +36,7 @@ WRAPPERS = {
     "gradual_unfreezing": lambda tx: ao.gradual_unfreezing(tx, 2, layers=one_layer),
     "multi_steps": lambda tx: ao.multi_steps(tx, 2),
     "smoothed": ao.smoothed,
+    "guarded": lambda tx: ao.guarded(tx, loss_sigmas=6.0, norm_sigmas=6.0, backoff=0.5, limit=9),
     "variance_reduced": ao.variance_reduced,
     "plateau": lambda tx: optax.chain(tx, ao.reduce_on_plateau(patience=1)),
     "blend": lambda tx: ao.blend({"inner": tx, "sgd": optax.sgd(0.1)}),

@@ -21,7 +21,9 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     `optax.clip_by_global_norm`, where it is the first thing done), and "skipped", how many were not
     made since something was not finite. What is not known yet is nan. Of any other optimizer:
     "learning_rate" where its state keeps it, and "skipped". Of `blend` and `switch` in either:
-    "weight/name" and, 1 for the member that makes the next update, "active/name".
+    "weight/name" and, 1 for the member that makes the next update, "active/name". Of `guarded`:
+    "guarded/refused", "guarded/consecutive", and of how many steps each reason was the first,
+    "guarded/gradient", "guarded/loss", "guarded/norm", "guarded/update" and "guarded/state".
 
     Args:
       state: optimizer state, of any nesting of chains and wrappers; may be traced, so that a
@@ -57,7 +59,8 @@ def _own(state: Any) -> Iterator[tuple[str, jax.Array]]:
     for node in jax.tree.leaves(state, is_leaf=lambda x: hasattr(x, "own_metrics")):
         if hasattr(node, "own_metrics"):
             for name, value in node.own_metrics.items():
-                yield name, jnp.asarray(value, jnp.float32)
+                counts = jnp.issubdtype(jnp.asarray(value).dtype, jnp.integer)
+                yield name, jnp.asarray(value, jnp.int32 if counts else jnp.float32)
             yield from _own(node.inner_states)
 
 

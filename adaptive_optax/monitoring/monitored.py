@@ -217,7 +217,7 @@ def _leaves(grads: Any, updates: Any, params: Any) -> dict[int, Leaf]:
 _PASSING = (  # what hands the gradient on as it is
     *("chain", "named_chain", "inject_hyperparams", "apply_if_finite", "monitored", "lookahead"),
     *("averaged", "schedule_free", "cautious", "layerwise_decay", "gradual_unfreezing"),
-    *("hypergradient",),
+    *("hypergradient", "guarded"),
 )
 
 

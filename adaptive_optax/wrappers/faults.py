@@ -1,0 +1,105 @@
+"""What is not finite in an update: gradients, updates, parameters after them, inner state.
+
+Arrays of one shape are looked at together, in one pass for a gradient, its update and its slots.
+A compiler would put the verdict over all leaves into what is computed of each of them, in time that
+grows with the square of their number; it cannot put a sort there.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from adaptive_optax.core.leaves import flat, is_trained, matching
+from adaptive_optax.core.programs import compiled
+
+STATE, UPDATE, NORM, LOSS, GRADIENT = (
+    float(i) for i in range(1, 6)
+)  # the worst one counts; 0 none
+
+
+class Look(NamedTuple):
+    """Arrays of one shape, to be looked at together."""
+
+    gradients: list[Any]
+    updates: list[tuple[Any, Any]]  # and their parameters, or None
+    states: list[tuple[Any, Any]]  # before, after
+
+
+def faults(grads: Any, updates: Any, params: Any, before: Any, after: Any) -> list[jax.Array]:
+    """The worst fault of each group of arrays, a float32 of shape (); 0 where there is none.
+
+    Args:
+      grads: what the transformation was given.
+      updates: what it gave.
+      params: that the updates are added to, or None.
+      before: its state.
+      after: its state with this update. What was not finite before may stay so.
+    """
+    found, treedef = flat(updates)
+    weights = [w if is_trained(w) else None for w in _arrays(matching(treedef, params))]
+    moves = [(u, p) for u, p in zip(found, weights, strict=True) if is_trained(u)]
+    old, treedef = flat(before)
+    new = _arrays(matching(treedef, after))
+    states = [(a, b) for a, b in zip(old, new, strict=True) if is_trained(b) and b is not a]
+    looks: dict[Any, list[Look]] = {}
+    for place, x in _placed([g for g in flat(grads)[0] if is_trained(g)]):
+        looks.setdefault(place, []).append(Look([x], [], []))
+    used: dict[Any, int] = {}
+    for place, pair in _placed(moves):
+        _next(looks, used, place, more=False).updates.append(pair)
+    used = {}
+    more = {place for place, _ in _placed(states)}.difference(looks)  # of no leaf's shape
+    for place, pair in _placed(states):
+        _next(looks, used, place, more=place in more).states.append(pair)
+    return [_fault(*look) for each in looks.values() for look in each]
+
+
+def worst(each: list[jax.Array]) -> jax.Array:
+    """The largest of several scalars, at least 0."""
+    return jnp.sort(jnp.stack([jnp.zeros((), jnp.float32), *each]))[-1]
+
+
+def _arrays(leaves: list[Any]) -> list[Any]:
+    return flat(leaves)[0]
+
+
+def _placed(found: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """Each array, or pair of them, with its shape and how it is known to be sharded."""
+    types = [jax.typeof(x[0] if isinstance(x, tuple) else x) for x in found]
+    return [((t.shape, t.sharding), x) for t, x in zip(types, found, strict=True)]
+
+
+def _next(looks: dict, used: dict, place: Any, more: bool) -> Look:
+    """The look that comes next in turn, so that a leaf's slots come to that leaf; or a new one."""
+    own = looks.setdefault(place, [])
+    number = used[place] = used.get(place, -1) + 1
+    if more or not own:
+        own.append(Look([], [], []))
+        return own[-1]
+    return own[number % len(own)]
+
+
+def _fault_of(gradients: list, updates: list, states: list) -> jax.Array:
+    found = [jnp.where(jnp.isfinite(g), 0.0, GRADIENT) for g in gradients]
+    for u, p in updates:
+        found.append(jnp.where(jnp.isfinite(u) & _arrives(u, p), 0.0, UPDATE))
+    for old, new in states:
+        found.append(jnp.where(jnp.isfinite(new) | ~jnp.isfinite(old), 0.0, STATE))
+    largest = found[0]
+    for each in found[1:]:
+        largest = jnp.maximum(largest, each)
+    return jnp.max(largest.astype(jnp.float32), initial=0.0)
+
+
+def _arrives(u: jax.Array, p: Any) -> Any:
+    """Whether the parameter is within its range after the update, or was not finite before."""
+    if p is None:
+        return True
+    after, most = p + u.astype(p.dtype), jnp.finfo(p.dtype).max
+    within = (jnp.abs(after.real) <= most) & (jnp.abs(after.imag) <= most)  # a compiler may be wide
+    return within | ~jnp.isfinite(p)
+
+
+_fault = compiled(_fault_of)

@@ -1,0 +1,251 @@
+"""Guarded: a step that would do harm is not taken, as though its batch had never been seen.
+
+A step is refused where
+    a gradient, the loss, the update, a parameter after it or the inner state is not finite, or
+    loss > mean + loss_sigmas spread                     of the losses of the steps that were taken
+    log |g| > mean + norm_sigmas spread                  of the logarithms of their gradients' norms
+
+Then the update is -0.0, which leaves every bit of p + u, and the inner state, schedules and counts
+in it too, is the one before. Means and spreads are of the last `window` steps or so (`spikes`).
+Six scalars of state, and three more for each of the two spikes. When to use it: in long runs,
+around the whole optimizer, where what it refuses is what moves the parameters.
+
+Under accumulation, `guarded(multi_steps(inner, every))` leaves out a bad micro-batch, and the
+window waits for another; `multi_steps(guarded(inner), every)` leaves out the window with one.
+
+A spike is told by z-score, as in ZClip (Kumar, Owen, Chowdhury & Güra, 2025, arXiv:2504.02507);
+that spiking batches are better left out is from PaLM (Chowdhery et al., 2022, arXiv:2204.02311).
+Departures: ZClip shortens the gradient, here nothing of it is taken; norms count by their
+logarithms, since they differ by factors; PaLM goes back to a checkpoint, here it never gets so far.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from adaptive_optax.core.anatomy import described
+from adaptive_optax.core.arrays import narrowed, norm
+from adaptive_optax.core.checks import check_positive, check_steps, check_transformation
+from adaptive_optax.core.feedback import check_range, multiplied, value_of
+from adaptive_optax.core.leaves import flat, is_trained
+from adaptive_optax.core.lift import wide_view
+from adaptive_optax.core.programs import compiled
+from adaptive_optax.core.treewise import norm_of_all
+from adaptive_optax.core.types import Scalar, Transformation
+from adaptive_optax.wrappers.faults import LOSS, NORM, faults, worst
+from adaptive_optax.wrappers.refusals import Refusals, none_refused, one_more, raise_at
+from adaptive_optax.wrappers.spikes import OF_LOSS, OF_NORM, Judgement, judged, no_numbers
+
+
+class GuardedState(NamedTuple):
+    """What the wrapper remembers."""
+
+    refusals: Refusals  # steps refused, by their reasons
+    consecutive: Any  # refused since the last that was taken, int32, shape ()
+    loss: Any  # `Running` losses; None without loss_sigmas
+    norm: Any  # `Running` logarithms of norms; None without norm_sigmas
+    scale: Any  # what updates are multiplied by, float32, shape (); None without backoff
+    inner_state: Any
+
+    @property
+    def rate_factor(self) -> Any:
+        """What it makes of the learning rate; None where it leaves it."""
+        return self.scale
+
+    @property
+    def skipped(self) -> Any:
+        """Steps refused, all of them."""
+        return self.refusals.total
+
+    @property
+    def own_metrics(self) -> dict[str, Any]:
+        """What `metrics` shows of it."""
+        found = {"refused": self.skipped, "consecutive": self.consecutive}
+        found |= self.refusals._asdict()
+        found |= {} if self.scale is None else {"scale": self.scale}
+        return {f"guarded/{name}": value for name, value in found.items()}
+
+    @property
+    def inner_states(self) -> Any:
+        """Where `metrics` looks further."""
+        return self.inner_state
+
+
+def guarded(
+    inner: optax.GradientTransformation,
+    *,
+    loss_sigmas: Scalar | None = None,
+    norm_sigmas: Scalar | None = None,
+    window: int = 100,
+    warm_up: int = 20,
+    backoff: Scalar | None = None,
+    recovery: Scalar = 1.01,
+    min_scale: Scalar = 0.01,
+    limit: int | None = None,
+) -> Transformation:
+    """Any optimizer, without the steps that would do harm.
+
+    A lasting rise of loss or norm is refused for as long as it lasts, since only steps that were
+    taken count in the means: give `limit`, or watch "guarded/consecutive" in `metrics(state)`.
+
+    Args:
+      inner: a transformation whose updates are added to the parameters.
+      loss_sigmas: spreads above its mean from which a loss, `value=` at update, is refused, above
+        0, such as 6; None takes any that is finite. The spread is at least 1 % of the mean.
+      norm_sigmas: the same of the logarithm of the gradient's norm; the spread is at least 0.1,
+        so that with 6 a norm of 1.8 times the usual one is always taken.
+      window: steps that mean and spread are over, at least 2.
+      warm_up: steps taken before a loss or norm is judged, at least 1.
+      backoff: factor on the learning rate for each step refused, in (0, 1); None leaves it. It
+        scales the whole update, weight decay too; keep `lookahead` and others that have weights of
+        their own outside then.
+      recovery: factor on it for each further step taken, until it is 1 again, at least 1.
+      min_scale: what `backoff` does not go below, in (0, 1].
+      limit: steps refused in a row at which an error is raised, at least 1; None refuses for ever.
+
+    Returns:
+      A transformation that forwards extra arguments. It needs `value=` at update for loss_sigmas,
+      and refuses one that is not finite in any case.
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range; at update, where value is
+        missing for loss_sigmas, or no scalar.
+      RuntimeError: at `limit`. Outside of jit the update raises it. Within, the compiled step
+        fails: `jax.errors.JaxRuntimeError`, a RuntimeError, comes from the call or from the first
+        thing that waits for its results, which are lost; the state that went into it is still good
+        unless it was donated. A program with a limit cannot be exported.
+
+    >>> import adaptive_optax as ao, jax.numpy as jnp
+    >>> tx = guarded(ao.sgd(1.0, momentum=0.5))
+    >>> params = jnp.array(0.0)
+    >>> state = tx.init(params)
+    >>> for g in (-1.0, float("nan"), -1.0):
+    ...     updates, state = tx.update(jnp.array(g), state, params)
+    ...     params = params + updates
+    >>> float(params), int(ao.metrics(state)["guarded/refused"])
+    (2.5, 1)
+    """
+    check_transformation("guarded", inner=inner)
+    _check_optional(loss_sigmas, norm_sigmas, backoff, limit)
+    check_steps("guarded", window=window, warm_up=warm_up)
+    check_range("guarded", "be at least 2", lambda x: x >= 2, window=window)
+    check_positive("guarded", recovery=recovery, min_scale=min_scale)
+    check_range("guarded", "be at least 1", lambda x: x >= 1, recovery=recovery)
+    check_range("guarded", "lie in (0, 1]", lambda x: x <= 1, min_scale=min_scale)
+    wrapped = optax.with_extra_args_support(inner)
+    of_loss = None if loss_sigmas is None else Judgement(loss_sigmas, window, warm_up)
+    of_norm = None if norm_sigmas is None else Judgement(norm_sigmas, window, warm_up)
+
+    def init(params):
+        return GuardedState(
+            refusals=none_refused(),
+            consecutive=jnp.zeros((), jnp.int32),
+            loss=None if loss_sigmas is None else no_numbers(),
+            norm=None if norm_sigmas is None else no_numbers(),
+            scale=None if backoff is None else jnp.ones((), jnp.float32),
+            inner_state=wrapped.init(params),
+        )
+
+    def judged_loss(known, extra_args):
+        """Whether the loss is to be refused, and what is known with it."""
+        if of_loss is None:
+            given = flat(extra_args.get("value"))[0]
+            bad = [~jnp.all(jnp.isfinite(x)) for x in given if is_trained(x)]
+            return jnp.array(False) if not bad else bad[0], None
+        value = value_of("guarded", extra_args)
+        spike, known = judged(of_loss, known, value, OF_LOSS * jnp.abs(known.mean))
+        return ~jnp.isfinite(value) | spike, known
+
+    def judged_norm(known, grads):
+        """The same of the gradient's norm; a norm of 0 is no number to know."""
+        if of_norm is None:
+            return jnp.array(False), None
+        size = norm_of_all([_norm(g) for g in flat(grads)[0] if is_trained(g)])
+        log = jnp.log(jnp.where(size > 0, size, 1.0)).astype(jnp.float32)
+        spike, new = judged(of_norm, known, log, OF_NORM)
+        return spike & (size > 0), _either(size > 0, new, known)
+
+    def scaled_down(state):
+        """The scale of this step, if it is taken, and the one after it is refused."""
+        first = state.consecutive > 0  # after a refusal: at the scale that this left
+        higher = jnp.minimum(state.scale * jnp.asarray(recovery, jnp.float32), 1.0)
+        lower = state.scale * jnp.asarray(backoff, jnp.float32)
+        least = jnp.asarray(min_scale, jnp.float32)
+        return jnp.where(first, state.scale, higher), jnp.maximum(lower, least)
+
+    def update(grads, state, params=None, **extra_args):
+        updates, inner_state = wrapped.update(grads, state.inner_state, params, **extra_args)
+        scale = lower = None
+        if backoff is not None:
+            scale, lower = scaled_down(state)
+            updates = multiplied(updates, scale)
+        bad_loss, loss = judged_loss(state.loss, extra_args)
+        bad_norm, known_norm = judged_norm(state.norm, grads)
+        numbers = [jnp.where(bad_loss, LOSS, 0.0), jnp.where(bad_norm, NORM, 0.0)]
+        numbers += faults(grads, updates, params, state.inner_state, inner_state)
+        fault = worst([number.astype(jnp.float32) for number in numbers])
+        taken = fault == 0
+        refusals = one_more(state.refusals, fault)
+        consecutive = jnp.where(taken, 0, state.consecutive + 1)
+        if limit is not None:
+            raise_at(limit, consecutive, refusals)
+        leaves, treedef = flat(updates)
+        updates = jax.tree.unflatten(treedef, [_or_still(taken, u) for u in leaves])
+        before = (state.loss, state.norm, state.inner_state)
+        loss, known_norm, inner_state = _either(taken, (loss, known_norm, inner_state), before)
+        scale = _either(taken, scale, lower)
+        return updates, GuardedState(refusals, consecutive, loss, known_norm, scale, inner_state)
+
+    options = {"loss_sigmas": loss_sigmas, "norm_sigmas": norm_sigmas}
+    options |= {} if loss_sigmas is norm_sigmas is None else {"window": window, "warm_up": warm_up}
+    options |= {"backoff": backoff}
+    options |= {} if backoff is None else {"recovery": recovery, "min_scale": min_scale}
+    return described(
+        optax.GradientTransformationExtraArgs(init, update),
+        "guarded",
+        options={**options, "limit": limit},
+        members={"inner": inner},
+        factor=None if backoff is None else lambda before, after, params: after.scale,
+    )
+
+
+def _check_optional(loss_sigmas: Any, norm_sigmas: Any, backoff: Any, limit: Any) -> None:
+    """What may be None is so, or in its range."""
+    given = {"loss_sigmas": loss_sigmas, "norm_sigmas": norm_sigmas, "backoff": backoff}
+    given = {name: value for name, value in given.items() if value is not None}
+    check_positive("guarded", **given)
+    if backoff is not None:
+        check_range("guarded", "lie in (0, 1)", lambda x: x < 1, backoff=backoff)
+    if limit is not None:
+        check_steps("guarded", limit=limit)
+
+
+def _or_still(taken: jax.Array, u: Any) -> Any:
+    """The update, or one that leaves every bit of a parameter: p + 0.0 would make 0.0 of -0.0."""
+    if u is None or u.dtype == jax.dtypes.float0:
+        return u
+    still = -0.0 if jnp.isrealobj(u) else complex(-0.0, -0.0)
+    return jax.lax.select(taken, u, jnp.full_like(u, still if is_trained(u) else 0))
+
+
+def _either(taken: jax.Array, new: Any, old: Any) -> Any:
+    """One tree or the other, in the dtypes of the second."""
+
+    def leaf(a, b):
+        if a is b:
+            return b
+        a, b = (x if hasattr(x, "dtype") else jnp.asarray(x) for x in (a, b))
+        if a.dtype != b.dtype:  # of a transformation that does not keep its own
+            a = narrowed(a, b.dtype) if is_trained(a) and is_trained(b) else a.astype(b.dtype)
+        return jax.lax.select(taken, a, b)
+
+    return jax.tree.map(leaf, new, old)
+
+
+def _wide_norm(g: jax.Array) -> jax.Array:
+    return norm(wide_view(g))
+
+
+_norm = compiled(_wide_norm)
