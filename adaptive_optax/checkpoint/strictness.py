@@ -94,11 +94,11 @@ def _halves(rows: Sequence[Entry], found: Sources) -> list[int]:
 
 def _arrays(rows: Sequence[Entry], saved: Mapping[str, Any], used: set[str]) -> list[str]:
     """The saved arrays that no leaf takes; codes are not counted, since their numbers are."""
-    codes = {row.name for row in rows if row.kind == KEPT}
+    counted = used | {row.name for row in rows if row.kind == KEPT}
     return [
         name
         for name in saved
-        if name not in used | codes and not name.endswith(KEY) and _is_slot(name, saved[name])
+        if name not in counted and not name.endswith(KEY) and _is_slot(name, saved[name])
     ]
 
 
