@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -19,6 +20,8 @@ EXAMPLES = """examples:
   adaptive-optax compare --optimizers "switch(adam->sgd,when=swats),lookahead(radam,every=10)"
       options of wrappers, as their functions name them
   adaptive-optax compare --task regression --optimizers sgd --learning-rate 0.01
+  adaptive-optax compare --seeds 10 --out tens --resume
+      goes on where a kill or Ctrl-C ended it; safe to start again and again
   adaptive-optax compare --task cifar10 --data-dir ~/data/cifar-10-batches-py --epochs 20
 """
 CONTRACT_EXAMPLES = """examples:
@@ -70,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         options = _parser(words).parse_args(words)
+        options.words = words
         return options.run(options)
     except SystemExit as end:  # argparse has said why
         return int(end.code or 0)
@@ -149,6 +153,11 @@ def _add_compare(commands, formatter: type) -> None:
         metavar="DIR",
         help="for results and pictures (default %(default)s)",
     )
+    add(
+        "--resume",
+        action="store_true",
+        help="take up what is finished in --out after a kill or Ctrl-C, and go on with the rest",
+    )
     compare.set_defaults(run=_compare)
 
 
@@ -175,14 +184,28 @@ def _compare(options: argparse.Namespace) -> int:
             learning_rate=options.learning_rate,
             data_dir=options.data_dir,
             out=options.out,
+            resume=options.resume,
             progress=progress,
         )
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return _stopped(options)
     report.show(found, console)
     print(f"{found.seconds:.0f} s; results and pictures are in {options.out}")
-    return 130 if found.interrupted else 0
+    return _stopped(options) if found.interrupted else 0
+
+
+def _stopped(options: argparse.Namespace) -> int:
+    """Says what Ctrl-C has left, and how to go on."""
+    again = ["adaptive-optax", *options.words, *([] if options.resume else ["--resume"])]
+    print(
+        f"interrupted; what was finished is kept in {options.out}. Go on with:\n"
+        f"  {shlex.join(again)}",
+        file=sys.stderr,
+    )
+    return 130
 
 
 def _add_contract(commands, formatter: type) -> None:

@@ -1,12 +1,14 @@
 """results.json (every run, the protocol, versions) and results.csv (a row an optimizer)."""
 
 import csv
+import io
 import json
 import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from adaptive_optax.checkpoint.signed import write_whole
 from adaptive_optax.comparison.results import Comparison, Row
 from adaptive_optax.comparison.statistics import mean, spread
 
@@ -34,12 +36,12 @@ def write(found: Comparison, out: Path) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     document, table = out / "results.json", out / "results.csv"
     text = json.dumps(_strict(as_json(found)), allow_nan=False)
-    document.write_text(text + "\n", encoding="utf-8")
-    lines = [summary(found, row) for row in found.rows]
-    with table.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(lines)
+    write_whole(document, f"{text}\n".encode())
+    lines = io.StringIO(newline="")
+    writer = csv.DictWriter(lines, COLUMNS)
+    writer.writeheader()
+    writer.writerows(summary(found, row) for row in found.rows)
+    write_whole(table, lines.getvalue().encode())
     return [document, table]
 
 

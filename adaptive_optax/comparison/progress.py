@@ -28,6 +28,9 @@ class Silent:
     def finished(self, row: Row) -> None:
         """Its rate is chosen. The test split is still unread."""
 
+    def taken_up(self, row: Row) -> None:
+        """It was finished before, and is not trained again."""
+
 
 class Lines(Silent):
     """A line an optimizer, for files and pipes."""
@@ -43,6 +46,11 @@ class Lines(Silent):
         """Writes its line."""
         self._done += 1
         self._write(self._line(row))
+
+    def taken_up(self, row: Row) -> None:
+        """Writes its line, which says so."""
+        self._done += 1
+        self._write(f"{self._line(row)}, taken up")
 
     def _line(self, row: Row) -> str:
         seconds = time.perf_counter() - self._began
@@ -100,4 +108,9 @@ class Bar(Lines):
     def finished(self, row: Row) -> None:
         """Writes its line and moves the bar of all."""
         super().finished(row)
+        self._bar.advance(self._all)
+
+    def taken_up(self, row: Row) -> None:
+        """Likewise."""
+        super().taken_up(row)
         self._bar.advance(self._all)

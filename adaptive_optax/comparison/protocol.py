@@ -17,6 +17,7 @@ import jax
 
 from adaptive_optax.comparison import files, names, rates, results, tasks
 from adaptive_optax.comparison.evaluation import chunked
+from adaptive_optax.comparison.finished import Finished, data_digest
 from adaptive_optax.comparison.progress import Silent
 from adaptive_optax.comparison.search import search
 from adaptive_optax.comparison.task import Task
@@ -35,6 +36,7 @@ def compare(
     learning_rate: float | str | None = None,
     data_dir: str | Path | None = None,
     out: str | Path | None = None,
+    resume: bool = False,
     progress: Any = None,
 ) -> results.Comparison:
     """Trains one model with several optimizers and says which to take.
@@ -54,15 +56,20 @@ def compare(
       learning_rate: a number, for all optimizers, in place of the grid; "exponential" or "step",
         a schedule over the grid's rates; or both, "0.01:step".
       data_dir: where "cifar10" finds its files.
-      out: folder for results.json, results.csv and pictures; None writes nothing.
+      out: folder for results.json, results.csv and pictures, and for each optimizer as soon as it
+        is finished; None writes nothing.
+      resume: whether to take up the optimizers that are finished in `out`, after a kill or Ctrl-C,
+        and to go on with the others; what is found is equal to that of one run, but for times.
+        Where nothing is there it begins. Of constructors of your own only the names are compared.
       progress: told what happens, as `comparison.progress.Silent`, which is the default.
 
     Returns:
       The rows, best first. Ctrl-C ends training and keeps the optimizers that are finished;
-      `interrupted` tells of it.
+      `interrupted` tells of it. Where none is, KeyboardInterrupt is raised.
 
     Raises:
-      TypeError, ValueError: for an option of the wrong kind or range, or an unknown name.
+      TypeError, ValueError: for an option of the wrong kind or range, or an unknown name; for
+        `resume` where `out` is of another configuration, with what differs, or damaged.
       OSError: where `out` cannot be written to; before training.
 
     >>> import jax.numpy as jnp, numpy as np, optax
@@ -81,6 +88,8 @@ def compare(
     if evaluate_every is not None:
         check_steps("compare", evaluate_every=evaluate_every)
     fixed, schedule = rates.parse(learning_rate)
+    if resume and out is None:
+        raise ValueError("compare(resume=True, out=None): give the folder to go on in as out.")
     if out is not None:
         files.check_writable(Path(out))
     chosen = task if isinstance(task, Task) else tasks.load(task, data_dir)
@@ -88,29 +97,53 @@ def compare(
     length = chosen.epochs if epochs is None else _checked("epochs", epochs)
     entries = names.entries(optimizers, chosen.centres, length * chosen.steps_per_epoch)
     points = 1 if fixed is not None else grid
+    asked = [entry.name for entry in entries]
+    config = _config(chosen, seed_list, length, points, fixed, schedule, asked)
+    config["evaluate_every"] = evaluate_every or chosen.evaluate_every or chosen.steps_per_epoch
+    finished = _finished(out, config, chosen, entries, resume)
     progress = progress or Silent()
     rows: list[results.Row] = []
     interrupted = False
     with _precision(chosen), progress:
         try:
             trainer = Trainer(chosen, seed_list, length, points, evaluate_every)
-            progress.begin([entry.name for entry in entries], length)
+            progress.begin(asked, length)
             for entry in entries:
+                if entry.name in finished.rows:
+                    rows.append(finished.taken_up(entry.name, trainer.one))
+                    progress.taken_up(rows[-1])
+                    continue
+                started = time.perf_counter()
                 rows.append(search(trainer, entry, fixed or entry.centre, schedule, progress))
+                finished.add(rows[-1], time.perf_counter() - started)
                 progress.finished(rows[-1])
         except KeyboardInterrupt:
+            if not rows:
+                raise
             interrupted = True
-        if rows:
-            _read_test(trainer, rows)
-    config = _config(chosen, seed_list, length, points, fixed, schedule, [e.name for e in entries])
-    config["evaluate_every"] = evaluate_every or chosen.evaluate_every or chosen.steps_per_epoch
+        _read_test(trainer, rows)
+    config["examples"] = {
+        part: getattr(chosen, part).size for part in ("train", "validation", "test")
+    }
     found = results.Comparison(
         results.ranked(rows, chosen.larger_is_better), config, _versions(), interrupted=interrupted
     )
-    found.seconds = time.perf_counter() - began
+    found.seconds = time.perf_counter() - began + finished.seconds
     if out is not None:
         found.save(out)
     return found
+
+
+def _finished(out: Any, config: Any, task: Task, entries: Any, resume: bool) -> Finished:
+    """What is kept of a comparison: all that a finished optimizer depends on says which."""
+    if out is None:
+        return Finished(None, [], {}, resume)
+    more = {
+        "centres": {entry.name: entry.centre for entry in entries},
+        "data": data_digest(task),
+        "versions": _versions(),
+    }
+    return Finished(Path(out), config["optimizers"], config | more, resume)
 
 
 def _read_test(trainer: Trainer, rows: list[results.Row]) -> None:
@@ -136,11 +169,6 @@ def _config(task, seeds, epochs, points, fixed, schedule, asked) -> dict[str, An
         "metric": task.metric_name,
         "larger_is_better": task.larger_is_better,
         "target": task.target,
-        "examples": {
-            "train": task.train.size,
-            "validation": task.validation.size,
-            "test": task.test.size,
-        },
         "batch_size": task.batch,
         "epochs": epochs,
         "steps": epochs * task.steps_per_epoch,

@@ -82,7 +82,7 @@ class Trainer:
         self._train = jax.tree.map(jnp.asarray, (task.train.inputs, task.train.targets))
         self._keys = jnp.stack([jax.random.key(seed) for seed in self.seeds])
         first = [jax.tree.map(np.asarray, task.init(seed)) for seed in self.seeds]
-        self._one = jax.tree.map(jnp.asarray, first[0])
+        self.one = jax.tree.map(jnp.asarray, first[0])  # the first parameters of one run
         self._first = jax.tree.map(self._spread, *first)
         self._order = jax.jit(jax.vmap(self._order_of, (0, None)))
         self._gradient = self._compiled_gradient()
@@ -116,7 +116,7 @@ class Trainer:
         extra = {"value": jnp.zeros((len(self.seeds), self.points), rate.dtype)}
         extra |= {"previous_grads": self._first} if looks_back else {}
         updates = jax.jit(lanes, donate_argnums=0).lower(carry, rate, self._first, extra).compile()
-        one = jax.eval_shape(start, self._one, rate[0])
+        one = jax.eval_shape(start, self.one, rate[0])
         kept = _bytes((one.state, one.previous))
         return Programs(starts, updates, time.perf_counter() - began, kept)
 
