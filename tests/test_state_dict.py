@@ -157,7 +157,10 @@ def test_large_arrays_are_not_copied():
 
 
 def test_refusals():
-    with pytest.raises(TypeError, match=r"state_dict: at \['w'\] the state's leaf is str; give"):
+    with pytest.raises(TypeError, match=r"state_dict: at \['w'\] the state's leaf is str; call"):
         ao.state_dict({"w": "words"})
     with pytest.raises(TypeError, match="state_dict: at the root the state's leaf is traced"):
         jax.jit(ao.state_dict)(jnp.zeros(2))
+    saved = ao.state_dict(optax.trace(0.9).init(jnp.zeros(2)))
+    with pytest.raises(TypeError, match=r"load_state_dict: at .trace the state's leaf is traced"):
+        jax.jit(lambda p: ao.load_state_dict(optax.trace(0.9), p, saved))(jnp.zeros(2))

@@ -16,6 +16,7 @@ from adaptive_optax.checkpoint.compared import (
 )
 from adaptive_optax.checkpoint.matching import sources
 from adaptive_optax.checkpoint.names import KEPT, entries
+from adaptive_optax.checkpoint.state_dict import check_leaves
 from adaptive_optax.checkpoint.strictness import check_forms, check_whole
 from adaptive_optax.checkpoint.values import restored
 from adaptive_optax.core.checks import check_transformation
@@ -53,7 +54,7 @@ def load_state_dict(
       The state.
 
     Raises:
-      TypeError: where tx is no transformation, or saved no mapping.
+      TypeError: where tx is no transformation, saved no mapping, or params are traced.
       ValueError: for another version, another shape or kind of number, always; and for what strict
         refuses, with names.
 
@@ -68,7 +69,9 @@ def load_state_dict(
     """
     check_transformation("load_state_dict", tx=tx)
     listed = listed_names("load_state_dict", saved)
+    saved = {name: saved[name] for name in saved}  # read once, where they are read from a file
     fresh = tx.init(params)
+    check_leaves("load_state_dict", fresh)
     tree = opened(fresh)
     rows = entries(tree)
     found = sources(rows, values_of(saved))

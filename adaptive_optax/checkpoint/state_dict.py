@@ -46,16 +46,26 @@ def state_dict(state: Any) -> dict[str, Any]:
     >>> list(state_dict(tx.init(params)))
     ['count', 'mu/dense/kernel', 'nu/dense/kernel', 'format']
     """
-    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
-        kind = "traced" if isinstance(leaf, jax.core.Tracer) else type(leaf).__name__
-        is_number = isinstance(leaf, bool | int | float | complex | np.generic)
-        if kind == "traced" or not (is_number or isinstance(leaf, jax.Array | np.ndarray)):
-            raise TypeError(
-                f"state_dict: at {jax.tree_util.keystr(path) or 'the root'} the state's leaf is "
-                f"{kind}; give a state of arrays and numbers, outside of jit."
-            )
+    check_leaves("state_dict", state)
     found: dict[str, Any] = {}
     for entry in entries(opened(state)):
         found |= to_save(entry.name, entry.leaf)
     text = f"{VERSION}\n{json.dumps(list(found))}"
     return {**found, FORMAT: np.frombuffer(text.encode(), np.uint8)}
+
+
+def check_leaves(function: str, state: Any) -> None:
+    """The state is of arrays and numbers that are known.
+
+    Raises:
+      TypeError: where it is not; names the leaf.
+    """
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+        traced = isinstance(leaf, jax.core.Tracer)
+        known = isinstance(leaf, jax.Array | np.ndarray | np.generic | bool | int | float | complex)
+        if traced or not known:
+            raise TypeError(
+                f"{function}: at {jax.tree_util.keystr(path) or 'the root'} the state's leaf is "
+                f"{'traced' if traced else type(leaf).__name__}; call it outside of jit, for "
+                f"states of arrays and numbers."
+            )

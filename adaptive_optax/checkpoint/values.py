@@ -95,7 +95,7 @@ def restored(leaf: Any, value: Any) -> Any:
         found = jax.random.wrap_key_data(plain, impl=kind)
         return jax.device_put(found, leaf.sharding) if leaf.committed else found
     if leaf.committed:  # elsewhere an array may follow those that it is used with
-        cast = value.astype(leaf.dtype)
+        cast = (value if hasattr(value, "dtype") else np.asarray(value)).astype(leaf.dtype)
         found = jax.device_put(cast, leaf.sharding, may_alias=False)
     else:
         found = jnp.array(_here(value), leaf.dtype)
