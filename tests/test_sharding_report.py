@@ -10,6 +10,7 @@ from jax.sharding import PartitionSpec as P
 import adaptive_optax as ao
 
 SHAPES = {"kernel": (256, 96), "odd": (7,), "scale": ()}
+SLOW = [pytest.param(spec, marks=pytest.mark.slow) for spec in (P(), P("data"), P(None, "model"))]
 
 
 def mesh_of():
@@ -28,7 +29,7 @@ def whys(found):
     return {(row.what, row.why) for row in found.rows if row.kind == "state" and row.why}
 
 
-@pytest.mark.parametrize("spec", [P(), P("data"), P(None, "model"), P("data", "model")], ids=str)
+@pytest.mark.parametrize("spec", [P("data", "model"), *SLOW], ids=str)
 def test_bytes_are_those_of_the_arrays(spec):
     params = spread_params(spec)
     for tx in (ao.adamw(0.1), ao.stored(ao.adam(0.1), ao.int8()), optax.adafactor(0.1)):
