@@ -84,7 +84,7 @@ def whole(tmp_path_factory):
         return compare(line(), NAMES, out=out), out
 
 
-@pytest.mark.parametrize("nth", [pytest.param(0, marks=pytest.mark.slow), 1, 2])
+@pytest.mark.parametrize("nth", [*(pytest.param(k, marks=pytest.mark.slow) for k in (0, 1)), 2])
 def test_a_comparison_that_was_killed_goes_on_and_ends_as_one_that_was_not(
     whole, stopped, tmp_path, nth
 ):
@@ -223,7 +223,14 @@ def tiny(monkeypatch, tmp_path):
     return ["compare", "--optimizers", ",".join(NAMES), "--out", str(tmp_path / "my out")]
 
 
-@pytest.mark.parametrize("where", ["the second optimizer", "the test split", "the pictures"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        pytest.param("the second optimizer", marks=pytest.mark.slow),
+        pytest.param("the test split", marks=pytest.mark.slow),
+        "the pictures",
+    ],
+)
 def test_ctrl_c_says_how_to_go_on(tiny, stopped, monkeypatch, capsys, tmp_path, where):
     out, early = tmp_path / "my out", where == "the second optimizer"
     if not early:
