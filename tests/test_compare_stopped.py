@@ -24,6 +24,13 @@ def start(*words):
     return subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def ended(*words):
+    """Runs the command to its end, which must be a good one."""
+    process = start(*words)
+    told = process.communicate()[1]
+    assert process.returncode == 0, told
+
+
 def results(out):
     def timeless(value):
         if isinstance(value, dict):
@@ -37,7 +44,7 @@ def tried(tmp_path, number, times):
     """Struck so often at random moments after its first optimizer, then left to end."""
     draws = random.Random(times)
     whole, out = tmp_path / "whole", tmp_path / "out"
-    assert start(*CALL, "--out", whole).wait() == 0
+    ended(*CALL, "--out", whole)
     for k in range(times):
         process = start(*CALL, "--out", out, "--resume")
         if k % 2:
@@ -52,8 +59,7 @@ def tried(tmp_path, number, times):
         elif "KeyboardInterrupt" not in told:  # before Python has read the command
             assert process.returncode == 130, told
             assert "interrupted" in told
-    process = start(*CALL, "--out", out, "--resume")
-    assert process.wait() == 0, process.communicate()[1]
+    ended(*CALL, "--out", out, "--resume")
     assert results(out) == results(whole)
 
 
