@@ -110,7 +110,8 @@ def test_reductions_agree(name, kind):
         got = run(ao.partitioned(inner, mesh, "data"), replicated(mesh, params))
     for a, b in zip(*map(jax.tree.leaves, (got, run(inner, params))), strict=True):
         a, b = np.float64(a), np.float64(b)
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * np.abs(b).max())
+        slack = 3e-6 if name == "muon" else 1e-6  # its five products of matrices add up
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=slack * np.abs(b).max())
 
 
 def test_state_shardings_and_bytes_a_device_of_a_partitioned_state():
