@@ -5,6 +5,8 @@ A compiler would put the verdict over all leaves into what is computed of each o
 grows with the square of their number; it cannot put a sort there.
 """
 
+import functools
+import operator
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -82,24 +84,25 @@ def _next(looks: dict, used: dict, place: Any, more: bool) -> Look:
 
 
 def _fault_of(gradients: list, updates: list, states: list) -> jax.Array:
-    found = [jnp.where(jnp.isfinite(g), 0.0, GRADIENT) for g in gradients]
-    for u, p in updates:
-        found.append(jnp.where(jnp.isfinite(u) & _arrives(u, p), 0.0, UPDATE))
-    for old, new in states:
-        found.append(jnp.where(jnp.isfinite(new) | ~jnp.isfinite(old), 0.0, STATE))
-    largest = found[0]
-    for each in found[1:]:
-        largest = jnp.maximum(largest, each)
-    return jnp.max(largest.astype(jnp.float32), initial=0.0)
+    held = [jnp.isfinite(g) for g in gradients]
+    moved = [_arrives(u, p) for u, p in updates]
+    kept = [jnp.isfinite(new) | ~jnp.isfinite(old) for old, new in states]
+    found: Any = 0.0
+    for number, sound in ((STATE, kept), (UPDATE, moved), (GRADIENT, held)):
+        if sound:
+            found = jnp.where(functools.reduce(operator.and_, sound), found, number)
+    return jnp.max(found.astype(jnp.float32), initial=0.0)
 
 
-def _arrives(u: jax.Array, p: Any) -> Any:
-    """Whether the parameter is within its range after the update, or was not finite before."""
+def _arrives(u: jax.Array, p: Any) -> jax.Array:
+    """Whether an update is finite, and a parameter that was finite is within its range after it."""
     if p is None:
-        return True
-    after, most = p + u.astype(p.dtype), jnp.finfo(p.dtype).max
-    within = (jnp.abs(after.real) <= most) & (jnp.abs(after.imag) <= most)  # a compiler may be wide
-    return within | ~jnp.isfinite(p)
+        return jnp.isfinite(u)
+    after, most = p + u.astype(p.dtype), jnp.finfo(p.dtype).max  # a compiler may compute it wider
+    within = jnp.abs(after.real) <= most
+    if jnp.iscomplexobj(after):
+        within = within & (jnp.abs(after.imag) <= most)
+    return jnp.isfinite(u) & (within | ~jnp.isfinite(p))
 
 
 _fault = compiled(_fault_of)
