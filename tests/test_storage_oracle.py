@@ -35,13 +35,12 @@ def moments(library, make, grads, steps):
     return (np.asarray(x, np.float64) for x in (kept.mu, kept.nu, whole.mu, whole.nu))
 
 
-def check_grid(found, x, numbers, unit=1.0):
-    """Each of `found` is next to its x in the grid of such numbers * unit, and their mean is x."""
-    grid = oracle.values(*numbers)
+def check_grid(found, x, grid, unit=1.0):
+    """Each of `found` is next to its x in grid * unit, and their mean is x."""
     lower, upper = np.transpose([oracle.neighbours(each, grid) for each in abs(x) / unit])
     ratio = abs(found) / unit
     gap = np.minimum(abs(ratio - lower), abs(ratio - upper))
-    assert np.all(gap <= COARSE * (upper + 2.0 ** numbers[1])), "not next to it"
+    assert np.all(gap <= COARSE * (upper + 16 * grid[1])), "not next to it"
     assert np.all((found == 0) | (np.sign(found) == np.sign(x))), "another sign"
     share = (ratio - lower) / np.where(upper > lower, upper - lower, 1)
     true = (abs(x) / unit - lower) / np.where(upper > lower, upper - lower, 1)
@@ -54,7 +53,7 @@ def check_pair(library):
     mu, nu, mean, squares = moments(library, lambda x: x.minifloat8(), gradients(), 3)
     inside = squares > 2.0**-50
     check_grid(nu[inside], squares[inside], oracle.PAIR_SQUARES)
-    roots = np.sqrt((nu[inside] + 2.0 ** oracle.PAIR_SQUARES[1]) * (1 + COARSE))
+    roots = np.sqrt((nu[inside] + 2.0**-53) * (1 + COARSE))
     powers = np.array([oracle.power_below(root) for root in roots])
     check_grid(mu[inside], mean[inside], oracle.PAIR_MEAN, powers)
 
@@ -107,19 +106,24 @@ def check_blocks(library, kind, grids):
     found = moments(library, lambda x: getattr(x, kind)(32), gradients(), 2)
     kept_mu, kept_nu, mean, squares = found
     for kept, x, role in ((kept_mu, mean, "signed"), (kept_nu, squares, "non_negative")):
-        grid = oracle.values(*grids[role])
+        grid = grids[role]
         powers = np.array([oracle.block_power(block, grid[-1]) for block in x.reshape(-1, 32)])
         unit = np.repeat(powers, 32).reshape(x.shape)
         if role == "non_negative":  # not to zero, beside a first moment that is not
             inside = x / unit > grid[1]
             assert np.all(kept[(x > 0) & ~inside] > 0)
             x, kept, unit = x[inside], kept[inside], unit[inside]
-        check_grid(kept.ravel(), x.ravel(), grids[role], unit.ravel())
+        check_grid(kept.ravel(), x.ravel(), grid, unit.ravel())
 
 
 def check_int8(library):
-    """int8."""
+    """int8, of Adam and of a mean that stands alone."""
     check_blocks(library, "int8", oracle.INT8)
+    grads, tx = gradients(), library.stored(optax.ema(0.5, debias=False), library.int8())
+    _, state = tx.update(grads, tx.init(jnp.zeros_like(grads)))
+    found, x = np.asarray(state.decoded().ema, np.float64), 0.5 * np.asarray(grads, np.float64)
+    powers = np.repeat([oracle.block_power(block, 2.0) for block in x.reshape(-1, 32)], 32)
+    check_grid(found.ravel(), x.ravel(), oracle.INT8["lone"], powers)
 
 
 def check_int4(library):

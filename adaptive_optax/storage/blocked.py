@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -9,9 +10,12 @@ import jax.numpy as jnp
 
 from adaptive_optax.core.roles import SIGNED
 from adaptive_optax.storage.blocks import by_power, over_power, powers, stored_powers
-from adaptive_optax.storage.format import Codes, SingleFormat
+from adaptive_optax.storage.format import LONE, Codes, SingleFormat
 from adaptive_optax.storage.grid import Grid
+from adaptive_optax.storage.quadratic import Quadratic
 from adaptive_optax.storage.signs import signed, with_sign
+
+_WITH_SIGN = (SIGNED, LONE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +24,7 @@ class Blocked(SingleFormat):
 
     block: int
     width: ClassVar[int]  # bits of a code
-    signed_grid: ClassVar[Grid]  # of the moduli of what has a sign, in a bit less
-    squares_grid: ClassVar[Grid]
+    grids: ClassVar[Mapping[str, Grid | Quadratic]]  # by role; of what has a sign, of its modulus
 
     def fits(self, role: str, shape: tuple[int, ...]) -> bool:
         """Whether blocks divide the last axis."""
@@ -29,19 +32,19 @@ class Blocked(SingleFormat):
 
     def encode(self, x: jax.Array, role: str, bits: jax.Array) -> Codes:
         """X in codes and the exponents of its blocks."""
-        grid, modulus = self._grid(role), jnp.abs(x) if role == SIGNED else x
+        grid, modulus = self.grids[role], jnp.abs(x) if role in _WITH_SIGN else x
         power = powers(modulus, self.block, grid.largest)
         code = grid.encode(modulus * over_power(power, self.block), bits)
-        code = with_sign(code, x, self.width) if role == SIGNED else code
+        code = with_sign(code, x, self.width) if role in _WITH_SIGN else code
         return Codes(self.packed(code), stored_powers(power))
 
     def decode(self, kept: Codes, role: str) -> jax.Array:
         """The float32 numbers of the codes."""
         code, power = self.unpacked(kept.codes), by_power(kept.scales, self.block)
-        if role != SIGNED:
-            return self._grid(role).decode(code) * power
+        if role not in _WITH_SIGN:
+            return self.grids[role].decode(code) * power
         modulus = code & jnp.uint32(2 ** (self.width - 1) - 1)
-        return signed(self._grid(role).decode(modulus) * power, code, self.width)
+        return signed(self.grids[role].decode(modulus) * power, code, self.width)
 
     @abc.abstractmethod
     def packed(self, code: jax.Array) -> jax.Array:
@@ -50,6 +53,3 @@ class Blocked(SingleFormat):
     @abc.abstractmethod
     def unpacked(self, codes: jax.Array) -> jax.Array:
         """The codes of the bytes, uint32."""
-
-    def _grid(self, role: str) -> Grid:
-        return self.signed_grid if role == SIGNED else self.squares_grid

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import jax
 
 Bits: TypeAlias = tuple[jax.Array, jax.Array]
+LONE = "lone"  # the role of a signed slot that no slot of squares follows
 
 
 class Codes(NamedTuple):
@@ -38,7 +39,7 @@ class SingleFormat(Format, abc.ABC):
 
         Args:
           x: the array.
-          role: "signed", "non_negative" or "squares".
+          role: "signed", "lone" (signed too), "non_negative" or "squares".
           bits: random, uint32, of x's shape.
         """
 

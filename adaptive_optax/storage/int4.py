@@ -9,6 +9,7 @@ bytes with the other half, so the codes' last axis is half as long as the parame
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
@@ -16,11 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from adaptive_optax.core.checks import check_steps
+from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, SQUARES
 from adaptive_optax.storage.blocked import Blocked
-from adaptive_optax.storage.format import Format
+from adaptive_optax.storage.format import LONE, Format
 from adaptive_optax.storage.grid import Grid
 from adaptive_optax.storage.int8 import Int8
 
+_MEANS = Grid(levels=1, lowest=-6, codes=7, positive=False)
+_POSITIVE = Grid(levels=1, lowest=-14, codes=15, positive=True)
 _SHIFTS = np.array([[0], [4]], np.uint32)  # of the first and the second half of a block
 
 
@@ -30,8 +34,12 @@ class Int4(Blocked):
 
     name: ClassVar[str] = "int4-experimental/1"
     width: ClassVar[int] = 4
-    signed_grid: ClassVar[Grid] = Grid(levels=1, lowest=-6, codes=7, positive=False)
-    squares_grid: ClassVar[Grid] = Grid(levels=1, lowest=-14, codes=15, positive=True)
+    grids: ClassVar[Mapping[str, Grid]] = {
+        SIGNED: _MEANS,
+        LONE: _MEANS,
+        NON_NEGATIVE: _POSITIVE,
+        SQUARES: _POSITIVE,
+    }
 
     def otherwise(self) -> Format:
         """Blocks of bytes, which may be none."""

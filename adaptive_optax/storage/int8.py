@@ -1,25 +1,33 @@
 """int8: one byte an element, and one power of two for every block of the last axis.
 
-    signed         sign and 7 bits: 11 steps a doubling, down to 2^-11 of the block's largest
-    non-negative   8 bits: 11 steps a doubling, down to 2^-23 of the block's largest
+    signed         sign and 7 bits: 11 steps a doubling down to 2^-11 of the block's largest
+    lone           sign and 7 bits: squares of even steps, from 2^-14 of the block's largest
+    non-negative   8 bits: 11 steps a doubling down to 2^-23 of the block's largest
 
-Below, steps are even. The block's power of two is that of its largest, a byte, so that steps are
-fine at every scale of gradients. 2.06 bytes a parameter for two moments in blocks of 32. Blocks lie
-along the last axis: a sharding that cuts no block costs no collectives and changes no bit.
+Below, steps are even. A signed slot is lone where no slot of squares follows: its small numbers are
+divided by nothing, so that it has its bits where it is large. The block's power of two is that of
+its largest, a byte, so that steps are fine at every scale of gradients. 2.06 bytes a parameter for
+two moments in blocks of 32. Blocks lie along the last axis: a sharding that cuts no block costs no
+collectives and changes no bit.
 When to use it: for gradients of any scale, and for moments that stand alone, as Lion's does.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.checks import check_steps
+from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, SQUARES
 from adaptive_optax.storage.blocked import Blocked
-from adaptive_optax.storage.format import Format
+from adaptive_optax.storage.format import LONE, Format
 from adaptive_optax.storage.grid import Grid
 from adaptive_optax.storage.minifloat8 import Minifloat8
+from adaptive_optax.storage.quadratic import Quadratic
+
+_POSITIVE = Grid(levels=11, lowest=-23, codes=255, positive=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +36,12 @@ class Int8(Blocked):
 
     name: ClassVar[str] = "int8/1"
     width: ClassVar[int] = 8
-    signed_grid: ClassVar[Grid] = Grid(levels=11, lowest=-11, codes=127, positive=False)
-    squares_grid: ClassVar[Grid] = Grid(levels=11, lowest=-23, codes=255, positive=True)
+    grids: ClassVar[Mapping[str, Grid | Quadratic]] = {
+        SIGNED: Grid(levels=11, lowest=-11, codes=127, positive=False),
+        LONE: Quadratic(codes=127),
+        NON_NEGATIVE: _POSITIVE,
+        SQUARES: _POSITIVE,
+    }
 
     def otherwise(self) -> Format:
         """The format without blocks."""

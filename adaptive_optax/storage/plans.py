@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from adaptive_optax.core.leaves import flat, is_none, matching
 from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, SQUARES
 from adaptive_optax.storage.bfloat16 import Bfloat16
-from adaptive_optax.storage.format import Bits, Codes, Format, PairFormat, SingleFormat
+from adaptive_optax.storage.format import LONE, Bits, Codes, Format, PairFormat, SingleFormat
 from adaptive_optax.storage.grid import MANTISSA
 from adaptive_optax.storage.int8 import Int8
 from adaptive_optax.storage.noise import random_bits, seeds
@@ -46,8 +46,10 @@ def plans_for(choice: Format | Choice, state: Any) -> list[Plan]:
         role, shape = slots[i].role, tuple(leaves[i][j][1].shape)
         return next(each for each in ALONE if each.fits(role, shape))
 
+    signs = [plan.role == SIGNED for plan in plans]
+    lone = [one and after for one, after in zip(signs, [*signs[1:], True], strict=True)]
     return [
-        Plan(role, tuple(kept(i, j, kind) for j, kind in enumerate(kinds)))
+        Plan(LONE if lone[i] else role, tuple(kept(i, j, kind) for j, kind in enumerate(kinds)))
         for i, (role, kinds) in enumerate(plans)
     ]
 

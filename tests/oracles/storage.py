@@ -1,6 +1,7 @@
 """The numbers that 8-bit and 4-bit codes stand for, one at a time in plain numbers.
 
     value(code) = 2^lowest (2^n (1 + t) - 1)        code / levels = n + t, 0 <= t < 1
+    value(code) = 2 (code / 127)^2                  of int8's lone moments
 
 Rounding by chance goes to one of the two neighbours of x, to the upper with the share of the way
 from the lower that x is at; what is above the largest becomes that.
@@ -8,11 +9,6 @@ from the lower that x is at; what is above the largest becomes that.
 
 import bisect
 import math
-
-PAIR_SQUARES = (7, -53, 512)  # levels, lowest, codes
-PAIR_MEAN = (11, -3, 64)
-INT8 = {"signed": (11, -11, 128), "non_negative": (11, -23, 256)}
-INT4 = {"signed": (1, -6, 8), "non_negative": (1, -14, 16)}
 
 
 def values(levels, lowest, codes):
@@ -22,6 +18,19 @@ def values(levels, lowest, codes):
         n, part = divmod(code, levels)
         found.append(2.0**lowest * (2.0**n * (1 + part / levels) - 1))
     return found
+
+
+PAIR_SQUARES = values(levels=7, lowest=-53, codes=512)
+PAIR_MEAN = values(levels=11, lowest=-3, codes=64)
+INT8 = {
+    "signed": values(levels=11, lowest=-11, codes=128),
+    "lone": [2 * (code / 127) ** 2 for code in range(128)],
+    "non_negative": values(levels=11, lowest=-23, codes=256),
+}
+INT4 = {
+    "signed": values(levels=1, lowest=-6, codes=8),
+    "non_negative": values(levels=1, lowest=-14, codes=16),
+}
 
 
 def neighbours(x, grid):
