@@ -46,10 +46,12 @@ def plans_for(choice: Format | Choice, state: Any) -> list[Plan]:
         role, shape = slots[i].role, tuple(leaves[i][j][1].shape)
         return next(each for each in ALONE if each.fits(role, shape))
 
-    signs = [plan.role == SIGNED for plan in plans]
-    lone = [one and after for one, after in zip(signs, [*signs[1:], True], strict=True)]
+    following = [*(plan.role for plan in plans[1:]), SIGNED]
     return [
-        Plan(LONE if lone[i] else role, tuple(kept(i, j, kind) for j, kind in enumerate(kinds)))
+        Plan(
+            LONE if role == SIGNED == following[i] else role,
+            tuple(kept(i, j, kind) for j, kind in enumerate(kinds)),
+        )
         for i, (role, kinds) in enumerate(plans)
     ]
 
