@@ -154,6 +154,8 @@ ELSEWHERE = {
     "state_bytes": "test_stored.py",
     "restore_checkpoint": "test_checkpoint_files.py",
     "save_checkpoint": "test_checkpoint_files.py",
+    "state_dict": "test_state_dict.py",
+    "load_state_dict": "test_load_state_dict.py",
     "state_shardings": "test_state_shardings.py",
     "partitioned": "test_partitioned.py",
     "sinks": "test_sinks.py",
@@ -161,5 +163,3 @@ ELSEWHERE = {
     "hutchinson": "test_sophia.py",
     "gauss_newton_bartlett": "test_sophia.py",
 }
-    "state_dict": "test_state_dict.py",
-    "load_state_dict": "test_load_state_dict.py",
