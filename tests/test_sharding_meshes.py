@@ -32,7 +32,7 @@ def cases():
 
 def make_of(row):
     if row.names[0] == "soap":  # a direction without gradients would be rounding over rounding
-        return ao.soap(row.rate, eps=1e-2)
+        return ao.soap(row.rate, eps=0.1)
     return row.make()
 
 
@@ -56,8 +56,11 @@ def test_placed_and_equal_to_one_device(row, mesh_name, kind):
         ):
             assert x.sharding.is_equivalent_to(wanted, x.ndim)
             assert y.sharding.is_equivalent_to(wanted, x.ndim)
-            np.testing.assert_array_equal(np.asarray(x), np.asarray(y))
-            np.testing.assert_array_equal(np.asarray(x), np.asarray(z))
+            for other in (np.asarray(y), np.asarray(z)):
+                if row.elementwise:
+                    np.testing.assert_array_equal(np.asarray(x), other)
+                else:  # DoG begins with the norm of the parameters
+                    np.testing.assert_allclose(np.asarray(x), other, rtol=1e-6)
         step = jax.jit(tx.update)
         for _ in range(3):
             updates, state = step(params, state, params)
@@ -67,8 +70,8 @@ def test_placed_and_equal_to_one_device(row, mesh_name, kind):
     for name, u in updates.items():
         assert u.sharding.is_equivalent_to(where[name], u.ndim)
         a, b = np.asarray(u), np.asarray(updates_alone[name])
-        if row.elementwise:
-            np.testing.assert_array_equal(a, b)
+        if row.elementwise:  # a shard of two ends in scalar code, that contracts other products
+            np.testing.assert_array_max_ulp(a, b, maxulp=2)
         else:
             slack = SLACK.get(row.names[0], 1e-6)
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=slack * np.abs(b).max())
