@@ -18,7 +18,7 @@ __all__ = [
     "THIRD",
     "WRAPPED",
     "by_id",
-    "every_third",
+    "every",
 ]
 
 OPTIMIZERS = [*catalogue_subject.OPTIMIZERS, *catalogue_field.OPTIMIZERS]
@@ -107,17 +107,17 @@ MAIN = [
     row for row in CASES if row.rule
 ]  # one row a name, for what takes long and no option changes
 FIRST = [
-    row if row in MAIN[::2] else pytest.param(row, marks=pytest.mark.slow) for row in CASES
-]  # all rows, the variants and every other name among the slow tests
+    row if row in MAIN[::3] else pytest.param(row, marks=pytest.mark.slow) for row in CASES
+]  # all rows, the variants and two names of three among the slow tests
 
 
-def every_third(rows: list) -> list:
-    """All of them, two thirds among the slow tests."""
+def every(step: int, rows: list) -> list:
+    """All of them, one of so many at once and the others among the slow tests."""
     slow = pytest.mark.slow
-    return [row if i % 3 == 0 else pytest.param(row, marks=slow) for i, row in enumerate(rows)]
+    return [row if i % step == 0 else pytest.param(row, marks=slow) for i, row in enumerate(rows)]
 
 
-THIRD = every_third(CASES)
+THIRD = every(3, CASES)
 
 # Public names that are no optimizers of their own; their tests stand where named.
 ELSEWHERE = {
