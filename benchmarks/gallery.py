@@ -27,16 +27,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from gallery_rows import STEPS, TABLE, Row
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 import adaptive_optax as ao
-from adaptive_optax.comparison.grammar import parse
 
 OUT = Path(__file__).parent.parent / "docs" / "gallery.png"
 RATES = 9  # learning rates an optimizer and landscape
 SEEDS = 9  # odd: the median is a run that took place
-STEPS = 500
 
 # Of the picture, in pixels.
 COLUMNS, PANEL, GAP, NAME, TITLE, EDGE, LEGEND = 9, 172, 9, 26, 32, 12, 40
@@ -48,54 +47,6 @@ START = _SIGN | {"color": "white", "markeredgecolor": "black", "markersize": 5.5
 END = _SIGN | {"color": "#D55E00", "markeredgecolor": "white", "markersize": 6.5}
 MINIMUM = _SIGN | {"color": "black", "marker": "+", "markersize": 11, "markeredgewidth": 1.5}
 LEGEND_OF = {"start": START, f"{STEPS} steps": PATH, "end": END, "minimum": MINIMUM}
-
-
-class Row(NamedTuple):
-    """One optimizer."""
-
-    name: str
-    make: Callable[[Any], Any]  # learning rate -> transformation
-    centre: float  # middle of its grid of learning rates
-    note: str = ""  # for its panels
-    shape: tuple[int, ...] = (2,)  # of the parameter
-
-
-COLUMN = {"note": "as a (2, 1) matrix", "shape": (2, 1)}
-
-AS_ADAM = ("adam", "amsgrad", "adamax", "adamw", "nadam", "nadamw", "radam", "adabelief", "yogi")
-TABLE = (
-    Row("sgd", lambda rate: ao.sgd(rate), 0.3),
-    Row("momentum", lambda rate: ao.sgd(rate, momentum=0.9), 0.1),
-    Row("nesterov", lambda rate: ao.sgd(rate, momentum=0.9, nesterov=True), 0.1),
-    Row("adagrad", lambda rate: ao.adagrad(rate), 0.3),
-    Row("adadelta", lambda rate: ao.adadelta(rate), 10.0),
-    Row("rmsprop", lambda rate: ao.rmsprop(rate), 0.01),
-    *(Row(name, getattr(ao, name), 0.1) for name in AS_ADAM),
-    Row("adan", lambda rate: ao.adan(rate), 0.1),
-    Row("ademamix", lambda rate: ao.ademamix(rate), 0.03),
-    Row("adopt", lambda rate: ao.adopt(rate), 0.1),
-    Row("mars", lambda rate: ao.mars(rate), 0.1),
-    Row("lion", lambda rate: ao.lion(rate), 0.03),
-    Row("lars", lambda rate: ao.lars(rate), 1.0),
-    Row("lamb", lambda rate: ao.lamb(rate), 0.1),
-    Row("adafactor", lambda rate: ao.adafactor(rate), 0.1),
-    Row("sophia", lambda rate: ao.sophia(rate), 0.1, "exact Hessian diagonal"),
-    Row("muon", lambda rate: ao.muon(rate), 0.1, **COLUMN),
-    Row("soap", lambda rate: ao.soap(rate), 0.1, **COLUMN),
-    Row("dadapt_adam", lambda rate: ao.dadapt_adam(rate), 1.0),
-    Row("prodigy", lambda rate: ao.prodigy(rate), 1.0),
-    Row("dog", lambda rate: ao.dog(rate), 1.0),
-    Row("dowg", lambda rate: ao.dowg(rate), 1.0),
-    Row("lookahead(adam)", lambda rate: ao.lookahead(ao.adam(rate)), 0.1),
-    Row("averaged(sgd)", lambda rate: ao.averaged(ao.sgd(rate)), 0.3),
-    Row("schedule_free(sgd)", lambda rate: ao.schedule_free(ao.sgd(rate)), 1.0),
-    Row("schedule_free(adam)", lambda rate: ao.schedule_free(ao.adam(rate, b1=0.0)), 0.1),
-    Row("blend(adam+lion)", parse("blend(adam+lion)").make, 0.1),
-    Row("switch(adam->lion)", parse("switch(adam->lion)", steps=STEPS).make, 0.1),
-    Row("cautious(adam)", lambda rate: ao.cautious(ao.adam(rate)), 0.1),
-    Row("cautious(lion)", lambda rate: ao.cautious(ao.lion(rate)), 0.03),
-    Row("guarded(adam)", lambda rate: ao.guarded(ao.adam(rate), norm_sigmas=6.0), 0.1),
-)
 
 
 class Landscape(NamedTuple):

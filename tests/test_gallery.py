@@ -1,8 +1,7 @@
 """The gallery covers every optimizer, and draws."""
 
-import importlib.util
+import importlib
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,9 @@ PICTURE = ROOT / "docs" / "gallery.png"
 
 @pytest.fixture(scope="module")
 def gallery():
-    spec = importlib.util.spec_from_file_location("gallery", ROOT / "benchmarks" / "gallery.py")
-    module = sys.modules["gallery"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        yield importlib.import_module("gallery")
 
 
 def test_every_optimizer_has_its_panels(gallery):
