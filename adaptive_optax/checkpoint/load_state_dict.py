@@ -19,7 +19,7 @@ from adaptive_optax.checkpoint.names import KEPT, entries
 from adaptive_optax.checkpoint.state_dict import check_leaves
 from adaptive_optax.checkpoint.strictness import check_forms, check_whole
 from adaptive_optax.checkpoint.values import restored
-from adaptive_optax.core.checks import check_transformation
+from adaptive_optax.core.checks import check_flag, check_transformation
 
 _log = logging.getLogger("adaptive_optax.checkpoint")
 
@@ -68,6 +68,7 @@ def load_state_dict(
     ([0.10000000149011612, 0.10000000149011612], 1)
     """
     check_transformation("load_state_dict", tx=tx)
+    check_flag("load_state_dict", strict=strict)
     listed = listed_names("load_state_dict", saved)
     saved = {name: saved[name] for name in saved}  # read once, where they are read from a file
     fresh = tx.init(params)

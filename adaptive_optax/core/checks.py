@@ -35,12 +35,13 @@ def check_positive(function: str, **values: Any) -> None:
 def check_steps(function: str, **values: Any) -> None:
     """Each value is an integer of at least 1, a number of steps; traced integers pass."""
     for name, value in values.items():
-        if isinstance(value, jax.Array) and value.shape == () and value.dtype.kind in "iu":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise TypeError(f"{function}({name}={value!r}): {name} must be an integer.")
-        if value < 1:
-            raise ValueError(f"{function}({name}={value}): {name} must be at least 1.")
+        _whole(function, name, value, least=1)
+
+
+def check_count(function: str, **values: Any) -> None:
+    """Each value is an integer of at least 0; traced integers pass."""
+    for name, value in values.items():
+        _whole(function, name, value, least=0)
 
 
 def check_numbers(function: str, length: int, **values: Any) -> None:
@@ -55,12 +56,37 @@ def check_numbers(function: str, length: int, **values: Any) -> None:
 def check_choice(function: str, allowed: tuple[str, ...], **values: Any) -> None:
     """Each value is one of `allowed`."""
     for name, value in values.items():
-        if value not in allowed:
+        if not isinstance(value, str) or value not in allowed:
             words = ", ".join(map(repr, allowed))
             raise ValueError(
                 f"{function}({name}={value!r}): {name} must be one of {words}"
                 f"{suggestion(value, allowed)}"
             )
+
+
+def check_flag(function: str, **values: Any) -> None:
+    """Each value is True or False."""
+    for name, value in values.items():
+        if not isinstance(value, bool | np.bool_):
+            raise TypeError(f"{function}({name}={value!r}): {name} must be True or False.")
+
+
+def check_function(function: str, **values: Any) -> None:
+    """Each value is a function."""
+    for name, value in values.items():
+        if not callable(value):
+            raise TypeError(f"{function}({name}={value!r}): {name} must be a function.")
+
+
+def check_mask(function: str, **values: Any) -> None:
+    """Each value is None, a function from the parameters to a mask, or a tree of bools."""
+    for name, value in values.items():
+        for leaf in [] if callable(value) else jax.tree.leaves(value):
+            if np.ndim(leaf) or not (isinstance(leaf, bool) or _dtype(leaf) == np.bool_):
+                raise TypeError(
+                    f"{function}({name}={leaf!r}): {name} must be a tree of bools shaped like the "
+                    f"parameters, a prefix of one, or a function from the parameters to one."
+                )
 
 
 def check_rate(function: str, **values: Any) -> None:
@@ -115,6 +141,10 @@ def suggestion(value: Any, allowed: tuple[str, ...]) -> str:
     return f"; did you mean {near[0]!r}?" if near else "."
 
 
+def _dtype(value: Any) -> Any:
+    return getattr(value, "dtype", None)
+
+
 def _number(function: str, name: str, value: Any) -> bool:
     """Whether value is a Python number to check; scalar arrays pass, all else raises."""
     if isinstance(value, int | float | np.number) and not isinstance(value, bool):
@@ -127,3 +157,13 @@ def _number(function: str, name: str, value: Any) -> bool:
             f"to try several values use jax.vmap."
         )
     raise TypeError(f"{function}({name}={value!r}): {name} must be a number or a scalar array.")
+
+
+def _whole(function: str, name: str, value: Any, least: int) -> None:
+    """Raises unless value is an integer of at least `least`; arrays of one integer pass."""
+    if isinstance(value, jax.Array) and value.shape == () and value.dtype.kind in "iu":
+        return
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{function}({name}={value!r}): {name} must be an integer.")
+    if value < least:
+        raise ValueError(f"{function}({name}={value}): {name} must be at least {least}.")

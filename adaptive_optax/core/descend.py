@@ -14,7 +14,13 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_optax.core.arrays import scaled
-from adaptive_optax.core.checks import check_params, check_rate, check_transformation
+from adaptive_optax.core.checks import (
+    check_flag,
+    check_mask,
+    check_params,
+    check_rate,
+    check_transformation,
+)
 from adaptive_optax.core.leafwise import lift
 from adaptive_optax.core.leaves import broadcast
 from adaptive_optax.core.lift import Call, Lifted, NoSlots, Rule
@@ -66,9 +72,12 @@ def descend(
     [0.85, -2.0]
     """
     check_transformation("descend", direction=direction)
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"descend(name={name!r}): name must be a word, which errors begin with.")
     rule = direction.rule if isinstance(direction, Lifted) else None
     name = name or (rule.name.removeprefix("scale_by_") if rule else "descend")
     check_rate(name, learning_rate=learning_rate, weight_decay=weight_decay)
+    check_flag(name, independent_decay=independent_decay)
     decays = decaying(name, weight_decay, mask)
     counted = callable(learning_rate) or callable(weight_decay)
 
@@ -133,6 +142,7 @@ def decaying(
     name: str, weight_decay: Scalar | Schedule, mask: Mask | None
 ) -> Callable[[Call], Sequence[tuple]]:
     """The extras (weight decay, or None where there is none) of each leaf."""
+    check_mask(name, mask=mask)
     decays = not (isinstance(weight_decay, int | float) and weight_decay == 0)
 
     def extras(call):

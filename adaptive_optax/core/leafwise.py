@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from adaptive_optax.core.checks import check_function
 from adaptive_optax.core.lift import (
     Lifted,
     Rule,
@@ -87,6 +88,9 @@ def leafwise(
     >>> updates["w"].tolist()
     [-1.5, -3.0]
     """
+    check_function("leafwise", slots=slots, init=init, update=update)
+    given = {"per_step": per_step, "waits": waits, "labels": labels}
+    check_function("leafwise", **{key: value for key, value in given.items() if value is not None})
     name = update.__qualname__.split(".")[0]
     return lift(Rule(name, slots, init, update, per_step, waits=waits, labels=labels))
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import divided, norm
-from adaptive_optax.core.checks import check_steps
+from adaptive_optax.core.checks import check_count, check_steps
 from adaptive_optax.core.leaves import broadcast
 from adaptive_optax.core.types import Mask
 
@@ -32,7 +32,8 @@ class MatrixView:
     outputs: int = 1
 
     def __post_init__(self) -> None:
-        check_steps("MatrixView", stacked=self.stacked + 1, outputs=self.outputs)
+        check_count("MatrixView", stacked=self.stacked)
+        check_steps("MatrixView", outputs=self.outputs)
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Stack, rows and columns of a leaf of that shape."""
@@ -67,6 +68,9 @@ def views_of(function: str, matrices: Mask) -> Callable[[Any], list[MatrixView |
             f"MatrixView(stacked=..., outputs=...)."
         )
 
+    if not callable(matrices):
+        for label in jax.tree.leaves(matrices, is_leaf=lambda x: isinstance(x, MatrixView)):
+            view(label)
     return lambda tree: [
         view(label) for label in broadcast(function, "matrices", matrices, tree, MatrixView)
     ]

@@ -30,7 +30,12 @@ import optax
 
 from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import bias, bounded, debias, ema, scaled, zeros_slot
-from adaptive_optax.core.checks import check_fraction, check_non_negative, check_transformation
+from adaptive_optax.core.checks import (
+    check_flag,
+    check_fraction,
+    check_non_negative,
+    check_transformation,
+)
 from adaptive_optax.core.leafwise import LeafwiseState, leafwise
 from adaptive_optax.core.types import Scalar, Transformation
 from adaptive_optax.gradients.handed_on import handed_on, opened
@@ -86,6 +91,7 @@ def smoothed(
     """
     if inner is not None:
         check_transformation("smoothed", inner=inner)
+    check_flag("smoothed", bias_correction=bias_correction)
     check_fraction("smoothed", decay=decay)
     check_non_negative("smoothed", amplification=amplification, direct=direct)
     wrapped = optax.with_extra_args_support(optax.identity() if inner is None else inner)

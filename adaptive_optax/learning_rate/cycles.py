@@ -10,6 +10,7 @@ import numpy as np
 
 from adaptive_optax.core.checks import (
     check_choice,
+    check_flag,
     check_non_negative,
     check_positive,
     check_steps,
@@ -136,6 +137,7 @@ def one_cycle(
     >>> [round(float(cycle(t)), 4) for t in (0, 2, 4, 7, 10)]
     [0.25, 0.625, 1.0, 0.5, 0.0]
     """
+    check_flag("one_cycle", three_phases=three_phases)
     check_non_negative("one_cycle", learning_rate=learning_rate)
     check_positive("one_cycle", start_divisor=start_divisor, final_divisor=final_divisor)
     check_choice("one_cycle", ("cosine", "linear"), shape=shape)

@@ -22,12 +22,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import scaled
-from adaptive_optax.core.checks import check_choice, check_non_negative, check_positive, check_steps
+from adaptive_optax.core.checks import (
+    check_choice,
+    check_count,
+    check_non_negative,
+    check_positive,
+    check_steps,
+)
 from adaptive_optax.core.feedback import check_range, multiplied, value_of
 from adaptive_optax.core.programs import compiled
 from adaptive_optax.core.types import Scalar, Transformation
@@ -127,7 +132,7 @@ def reduce_on_plateau(
     least = {"increase": increase, "max_scale": max_scale}
     check_range("reduce_on_plateau", "be at least 1", lambda x: x >= 1, **least)
     counts = {"patience": patience, "cooldown": cooldown, "grace": grace}
-    _check_counts("reduce_on_plateau", **counts, increase_patience=increase_patience)
+    check_count("reduce_on_plateau", **counts, increase_patience=increase_patience)
     check_steps("reduce_on_plateau", accumulation_size=accumulation_size)
     check_choice("reduce_on_plateau", ("min", "max"), mode=mode)
     check_choice("reduce_on_plateau", ("skip", "bad"), on_nan=on_nan)
@@ -220,14 +225,3 @@ def _real(value: Scalar) -> jax.Array:
 
 def _zero() -> jax.Array:
     return jnp.zeros((), jnp.int32)
-
-
-def _check_counts(function: str, **values: Any) -> None:
-    """Each value is an integer of at least 0; traced integers pass."""
-    for name, value in values.items():
-        if isinstance(value, jax.Array) and value.shape == () and value.dtype.kind in "iu":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | np.integer):
-            raise TypeError(f"{function}({name}={value!r}): {name} must be an integer.")
-        if value < 0:
-            raise ValueError(f"{function}({name}={value}): {name} must be at least 0.")

@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 from adaptive_optax.core.anatomy import described
-from adaptive_optax.core.checks import check_steps, check_transformation
+from adaptive_optax.core.checks import check_count, check_steps, check_transformation
 from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.types import Transformation
 from adaptive_optax.learning_rate.layers import LayerNames, check_layers, layer_of
@@ -74,7 +74,7 @@ def gradual_unfreezing(
     """
     check_transformation("gradual_unfreezing", inner=inner)
     check_steps("gradual_unfreezing", every=every)
-    _check_start(start)
+    check_count("gradual_unfreezing", start=start)
     check_layers("gradual_unfreezing", layers)
     wrapped = optax.with_extra_args_support(inner)
 
@@ -117,12 +117,3 @@ def gradual_unfreezing(
 def _from(joining: Any, count: jax.Array, u: jax.Array) -> jax.Array:
     """An update; exact zeros, even of what is not finite, before the count of joining."""
     return jnp.where(count >= joining, u, jnp.zeros_like(u))
-
-
-def _check_start(start: Any) -> None:
-    if isinstance(start, jax.Array) and start.shape == () and start.dtype.kind in "iu":
-        return
-    if isinstance(start, bool) or not isinstance(start, int | np.integer):
-        raise TypeError(f"gradual_unfreezing(start={start!r}): start must be an integer.")
-    if start < 0:
-        raise ValueError(f"gradual_unfreezing(start={start}): start must be at least 0.")

@@ -247,7 +247,8 @@ def _decays(fields: Any) -> dict[str, float | None]:
     if isinstance(fields, Mapping):
         check_fraction("warm_start", **{k: v for k, v in fields.items() if v is not None})
         return dict(fields)
-    if isinstance(fields, str) or not isinstance(fields, Sequence) or not fields:
+    many = isinstance(fields, Sequence) and not isinstance(fields, str) and fields
+    if not many or not all(isinstance(field, str) for field in fields):
         raise TypeError(
             f"warm_start(fields={fields!r}): fields must be names, such as ('mu', 'nu'), or a "
             f"dict from a name to its decay."

@@ -30,6 +30,7 @@ from adaptive_optax.core.arrays import (
     summable,
 )
 from adaptive_optax.core.checks import (
+    check_flag,
     check_non_negative,
     check_params,
     check_positive,
@@ -72,6 +73,7 @@ def scale_by_adafactor(
       TypeError, ValueError: for an option of the wrong kind or range; at update, where
         scale_by_parameter is on and params are missing.
     """
+    check_flag("adafactor", scale_by_parameter=scale_by_parameter)
     check_non_negative("adafactor", decay_rate=decay_rate, eps=eps, min_scale=min_scale)
     check_steps("adafactor", min_dim_size_to_factor=min_dim_size_to_factor)
     if clipping_threshold is not None:
@@ -150,6 +152,7 @@ def adafactor(
     >>> round(float(updates[0, 0]), 6)
     -0.005
     """
+    check_flag("adafactor", relative_step=relative_step)
     check_rate("adafactor", learning_rate=learning_rate)
 
     def relative(count):

@@ -66,9 +66,8 @@ def scale_by_adam(
     Raises:
       ValueError: for an option out of range; at update, where l2 is on and params are missing.
     """
-    check_fraction("adam", b1=b1, b2=b2)
-    check_non_negative("adam", eps=eps, eps_root=eps_root, l2=l2)
-    check_choice("adam", EPS_PLACEMENTS, eps_placement=eps_placement)
+    _check("adam", b1, b2, eps, eps_root, eps_placement)
+    check_non_negative("adam", l2=l2)
     penalized = not (isinstance(l2, int | float) and l2 == 0)
 
     def init(p):
@@ -90,6 +89,15 @@ def scale_by_adam(
 
 
 scale_by_adamw = scale_by_adam
+
+
+def _check(
+    name: str, b1: Scalar, b2: Scalar, eps: Scalar, eps_root: Scalar, eps_placement: str
+) -> None:
+    """The options that `adam` and `adamw` share, by the name of the one that was called."""
+    check_fraction(name, b1=b1, b2=b2)
+    check_non_negative(name, eps=eps, eps_root=eps_root)
+    check_choice(name, EPS_PLACEMENTS, eps_placement=eps_placement)
 
 
 def adam(
@@ -138,6 +146,7 @@ def adamw(
     >>> round(float(updates), 6)
     -0.3
     """
+    _check("adamw", b1, b2, eps, eps_root, eps_placement)
     return descend(
         scale_by_adam(b1, b2, eps, eps_root, eps_placement),
         learning_rate,

@@ -29,6 +29,7 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.checks import (
     check_choice,
+    check_flag,
     check_fraction,
     check_non_negative,
     check_rate,
@@ -123,6 +124,7 @@ def adan(
     >>> round(float(params + updates), 6)
     0.6
     """
+    check_flag("adan", proximal=proximal)
     direction = scale_by_adan(b1, b2, b3, eps, eps_placement)
     if not proximal:
         return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)

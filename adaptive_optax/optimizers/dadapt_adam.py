@@ -29,6 +29,7 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.checks import (
+    check_flag,
     check_fraction,
     check_non_negative,
     check_positive,
@@ -88,6 +89,7 @@ def scale_by_dadapt_adam(
       TypeError, ValueError: for an option of the wrong kind or range; at update, where params
         are missing.
     """
+    check_flag("dadapt_adam", bias_correction=bias_correction)
     check_fraction("dadapt_adam", b1=b1, b2=b2)
     check_non_negative("dadapt_adam", eps=eps)
     check_positive("dadapt_adam", d0=d0)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import norm, scaled, zeros_slot
 from adaptive_optax.core.checks import (
+    check_flag,
     check_fraction,
     check_non_negative,
     check_params,
@@ -60,6 +61,7 @@ def scale_by_lars(
       TypeError, ValueError: for an option of the wrong kind or range; at update, where params
         are missing.
     """
+    check_flag("lars", nesterov=nesterov, decay_in_norm=decay_in_norm)
     check_rate("lars", learning_rate=learning_rate, weight_decay=weight_decay)
     check_fraction("lars", momentum=momentum)
     check_non_negative("lars", trust_coefficient=trust_coefficient, eps=eps)

@@ -19,6 +19,7 @@ import optax
 from adaptive_optax.core.arrays import bias, debias, ema, scaled, zeros_slot
 from adaptive_optax.core.checks import (
     check_choice,
+    check_flag,
     check_fraction,
     check_non_negative,
     check_numbers,
@@ -128,6 +129,7 @@ def _both(
     finish, matrices, rest, momentum, nesterov, steps, coefficients, eps, scale, bias_correction
 ) -> Transformation:
     """What `finish` makes of the rule for matrices and of that for the rest, each on its leaves."""
+    check_flag("muon", nesterov=nesterov, bias_correction=bias_correction)
     check_fraction("muon", momentum=momentum)
     check_steps("muon", steps=steps)
     check_numbers("muon", 3, coefficients=coefficients)

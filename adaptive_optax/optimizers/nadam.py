@@ -33,6 +33,7 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.checks import (
     check_choice,
+    check_flag,
     check_fraction,
     check_non_negative,
     check_positive,
@@ -80,11 +81,8 @@ def scale_by_nadam(
     Raises:
       ValueError: for an option out of range.
     """
-    check_fraction("nadam", b1=b1, b2=b2)
-    check_non_negative("nadam", eps=eps, eps_root=eps_root)
-    check_choice("nadam", EPS_PLACEMENTS, eps_placement=eps_placement)
-    if momentum_decay is not None:
-        check_positive("nadam", momentum_decay=momentum_decay)
+    _check("nadam", b1, b2, eps, eps_root, eps_placement, momentum_decay)
+    check_flag("nadam", scheduled_average=scheduled_average, correct_nu=correct_nu)
     momentum, momentum_bias = _momentum_schedule(b1, momentum_decay)
 
     def init(p):
@@ -110,6 +108,23 @@ def scale_by_nadam(
 
 
 scale_by_nadamw = scale_by_nadam
+
+
+def _check(
+    name: str,
+    b1: Scalar,
+    b2: Scalar,
+    eps: Scalar,
+    eps_root: Scalar,
+    eps_placement: str,
+    momentum_decay: Scalar | None,
+) -> None:
+    """The options that `nadam` and `nadamw` share, by the name of the one that was called."""
+    check_fraction(name, b1=b1, b2=b2)
+    check_non_negative(name, eps=eps, eps_root=eps_root)
+    check_choice(name, EPS_PLACEMENTS, eps_placement=eps_placement)
+    if momentum_decay is not None:
+        check_positive(name, momentum_decay=momentum_decay)
 
 
 def nadam(
@@ -163,6 +178,8 @@ def nadamw(
     >>> round(float(updates), 4)
     -1.2565
     """
+    _check("nadamw", b1, b2, eps, eps_root, eps_placement, momentum_decay)
+    check_flag("nadamw", scheduled_average=scheduled_average, correct_nu=correct_nu)
     direction = scale_by_nadam(
         b1, b2, eps, eps_root, eps_placement, momentum_decay, scheduled_average, correct_nu
     )

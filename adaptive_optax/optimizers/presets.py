@@ -234,7 +234,7 @@ def preset(library: str, name: str) -> dict[str, Any]:
     """
     check_choice("preset", tuple(_PRESETS), library=library)
     presets = _PRESETS[library]
-    if name not in presets:
+    if not isinstance(name, str) or name not in presets:
         raise ValueError(
             f"preset({library!r}, {name!r}): no such optimizer there; it has "
             f"{', '.join(presets)}{suggestion(name, tuple(presets))}"

@@ -31,6 +31,7 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.checks import (
+    check_flag,
     check_fraction,
     check_non_negative,
     check_positive,
@@ -106,6 +107,7 @@ def scale_by_prodigy(
       TypeError, ValueError: for an option of the wrong kind or range; at update, where params
         are missing.
     """
+    check_flag("prodigy", bias_correction=bias_correction, safeguard_warmup=safeguard_warmup)
     check_fraction("prodigy", b1=b1, b2=b2)
     b3 = b2**0.5 if b3 is None else b3
     check_fraction("prodigy", b3=b3)

@@ -27,7 +27,7 @@ from adaptive_optax.core.arrays import (
     scaled,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_choice, check_fraction, check_non_negative
+from adaptive_optax.core.checks import check_choice, check_flag, check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
 from adaptive_optax.core.roles import NonNegative, Signed
@@ -63,6 +63,7 @@ def scale_by_rmsprop(
     Raises:
       ValueError: for an option out of range, or nesterov without momentum.
     """
+    check_flag("rmsprop", centered=centered, nesterov=nesterov)
     check_fraction("rmsprop", decay=decay)
     if centered and isinstance(decay, int | float) and decay == 0:
         raise ValueError("rmsprop(decay=0, centered=True): a spread needs decay above 0.")

@@ -17,7 +17,7 @@ point, as all libraries do.
 from typing import NamedTuple
 
 from adaptive_optax.core.arrays import scaled, zeros_slot
-from adaptive_optax.core.checks import check_fraction
+from adaptive_optax.core.checks import check_flag, check_fraction
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
 from adaptive_optax.core.lift import NoSlots
@@ -41,6 +41,7 @@ def scale_by_sgd(momentum: Scalar | None = None, nesterov: bool = False) -> Tran
     Raises:
       ValueError: for a momentum out of range, or nesterov without momentum.
     """
+    check_flag("sgd", nesterov=nesterov)
     if momentum is None:
         if nesterov:
             raise ValueError("sgd(nesterov=True): give a momentum too, such as momentum=0.9.")

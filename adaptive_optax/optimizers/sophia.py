@@ -29,6 +29,7 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.checks import (
     check_fraction,
+    check_function,
     check_non_negative,
     check_params,
     check_positive,
@@ -74,6 +75,8 @@ def scale_by_sophia(
       TypeError, ValueError: for an option of the wrong kind or range; at update, where no
         estimate is given, or one of another structure.
     """
+    if hessian is not None:
+        check_function("sophia", hessian=hessian)
     check_fraction("sophia", b1=b1, b2=b2)
     check_positive("sophia", gamma=gamma)
     check_non_negative("sophia", eps=eps)
@@ -156,6 +159,7 @@ def hutchinson(loss_fn: Callable[[Any], jax.Array], params: Any, key: jax.Array)
     >>> hutchinson(loss, jnp.zeros(2), jax.random.key(0)).tolist()
     [2.0, 4.0]
     """
+    check_function("hutchinson", loss_fn=loss_fn)
     leaves, treedef = jax.tree.flatten(params)
     keys = jax.random.split(key, max(len(leaves), 1))
     signs = [jax.random.rademacher(k, p.shape, p.dtype) for k, p in zip(keys, leaves, strict=False)]
@@ -183,6 +187,7 @@ def gauss_newton_bartlett(
     >>> float(gauss_newton_bartlett(logits, jnp.array(0.0), jax.random.key(0)))
     1.0
     """
+    check_function("gauss_newton_bartlett", logits_fn=logits_fn)
 
     def sampled_loss(params):
         logits = logits_fn(params)

@@ -23,7 +23,7 @@ from adaptive_optax.core.arrays import (
     scaled,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_fraction, check_non_negative
+from adaptive_optax.core.checks import check_flag, check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.leafwise import leafwise
 from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
@@ -49,6 +49,7 @@ def scale_by_yogi(
     Raises:
       ValueError: for an option out of range.
     """
+    check_flag("yogi", bias_correction=bias_correction)
     check_fraction("yogi", b1=b1, b2=b2)
     check_non_negative("yogi", eps=eps, initial_accumulator_value=initial_accumulator_value)
 

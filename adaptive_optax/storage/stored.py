@@ -93,7 +93,9 @@ def stored(
     dtype('float32')
     """
     check_transformation("stored", inner=inner)
-    if format in MAKERS or not (isinstance(format, Format) or callable(format)):
+    if any(format is maker for maker in MAKERS) or not (
+        isinstance(format, Format) or callable(format)
+    ):
         raise TypeError(
             f"stored(format={getattr(format, '__name__', repr(format))}): format must be a format, "
             f"such as ao.minifloat8(), called, or a function of (path, role, shape, dtype)."

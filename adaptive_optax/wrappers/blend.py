@@ -38,7 +38,7 @@ import optax
 from adaptive_optax.core.agreement import agreement
 from adaptive_optax.core.anatomy import anatomy, described, parts
 from adaptive_optax.core.arrays import norm, scaled, working_dtype
-from adaptive_optax.core.checks import check_choice, check_positive
+from adaptive_optax.core.checks import check_choice, check_flag, check_positive
 from adaptive_optax.core.leafwise import LeafwiseState, lift
 from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.lift import Rule, wide_view
@@ -108,6 +108,7 @@ def blend(
     given = [named[name] for name in names]
     if adapt is not None:
         check_choice("blend", tuple(_LEARNING), adapt=adapt)
+    check_flag("blend", normalize=normalize)
     check_positive("blend", step_size=step_size)
     if adapt and any(map(callable, given)):
         raise ValueError(

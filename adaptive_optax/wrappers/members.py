@@ -18,11 +18,11 @@ def checked_members(function: str, members: Any) -> dict[str, Transformation]:
     """
     if not isinstance(members, Mapping):
         raise TypeError(
-            f"{function}({type(members).__name__}): members must be a dict from a name to a "
+            f"{function}(members={members!r}): members must be a dict from a name to a "
             f"transformation, such as {{'adam': ao.adam(1e-3), 'sgd': ao.sgd(0.1)}}."
         )
     if not members:
-        raise ValueError(f"{function}({{}}): give at least one member, by name.")
+        raise ValueError(f"{function}(members={{}}): give at least one member, by name.")
     for name, tx in members.items():
         if not isinstance(name, str) or not name:
             raise TypeError(f"{function}({{{name!r}: ...}}): the name of a member must be a word.")
