@@ -71,3 +71,15 @@ def test_what_does_not_fit_begins_afresh(old, new):
     state, fresh = handed(old, new), new.init(PARAMS)
     for one, other in zip(jax.tree.leaves(state), jax.tree.leaves(fresh), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_masked_scalar_hands_over_nothing():
+    """Its place in the state is an empty tuple, as a scalar's shape is."""
+    momentum = ao.sgd(0.1, momentum=0.9)
+    masked = optax.masked(momentum, {"a": False, "b": True})
+    tx = ao.switch({"masked": masked, "all": momentum}, at=[1])
+    params = {"a": jnp.zeros(()), "b": jnp.ones(3)}
+    state = tx.init(params)
+    for _ in range(2):
+        updates, state = tx.update(params, state, params)
+    assert jax.tree.map(jnp.shape, updates) == {"a": (), "b": (3,)}

@@ -81,7 +81,8 @@ def handed_over(old: Part, before: Any, new: Part, fresh: Any) -> Any:
         if kind.role in means
     }
     olds = {field: getattr(taker.slots, field) for field in slots}
-    if jax.tree.map(jnp.shape, slots) != jax.tree.map(jnp.shape, olds):
+    same = jax.tree.structure(slots) == jax.tree.structure(olds)  # a masked leaf equals shape ()
+    if not same or jax.tree.map(jnp.shape, slots) != jax.tree.map(jnp.shape, olds):
         return fresh
     node = _with_slots(taker.node, slots)
     if corrects:
