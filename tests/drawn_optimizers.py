@@ -99,7 +99,7 @@ WRAPPERS = {  # the options are drawn, one of each tuple
     ),
     "switch-at": (lambda tx, at: ao.switch({"inner": tx, "other": MEMBER}, at=[at]), (1, 2)),
     "switch-when": (
-        lambda tx, when: ao.switch({"inner": tx, "other": ao.sgd(0.1)}, when=when, window=2),
+        lambda tx, when: ao.switch({"inner": tx, "other": ao.sgd(0.1)}, when=when, window=4),
         ("plateau", "swats", "bandit"),
     ),
     "masked": (lambda tx: optax.masked(tx, unless_a_scalar),),

@@ -119,3 +119,27 @@ def test_the_contract_holds_or_an_error_is_clear(example):
 @given(examples(free=True))
 def test_the_contract_holds_on_hundreds_of_examples(example):
     holds(*example)
+
+
+BEYOND = [  # what is finite, but beyond what the rule can sum or divide
+    pytest.param(
+        lambda: ao.adafactor(1.0, decay_rate=100.0),
+        [[[1e20, 1e20], [0.0, 0.0]], [[0.0, 0.0], [1e30, 1e30]]],
+        id="adafactor: its averages stand still, and a row grows from 0 to 1e30",
+    ),
+    pytest.param(
+        ao.dadapt_adam,
+        [[[1.0, -1e34]]] * 3,
+        id="dadapt_adam: products with the sum of gradients, above about 1e30",
+    ),
+]
+
+
+@pytest.mark.xfail(strict=True, reason="overflows float32 far from any use; the contract: 1e20")
+@pytest.mark.parametrize(("make", "gradients"), BEYOND)
+def test_what_is_beyond(make, gradients):
+    tx, params = make(), jnp.ones(np.shape(gradients)[1:])
+    state = tx.init(params)
+    for grads in gradients:
+        updates, state = tx.update(jnp.asarray(grads), state, params)
+        assert finite((updates, state))
