@@ -81,13 +81,19 @@ def handed_over(old: Part, before: Any, new: Part, fresh: Any) -> Any:
         if kind.role in means
     }
     olds = {field: getattr(taker.slots, field) for field in slots}
-    same = jax.tree.structure(slots) == jax.tree.structure(olds)  # a masked leaf equals shape ()
-    if not same or jax.tree.map(jnp.shape, slots) != jax.tree.map(jnp.shape, olds):
+    (shapes, form), (expected, own_form) = (_shapes(tree) for tree in (slots, olds))
+    if form != own_form or shapes != expected:
         return fresh
     node = _with_slots(taker.node, slots)
     if corrects:
         node = node._replace(count=giver.count)
     return jax.tree.map(lambda x: node if x is taker.node else x, fresh, is_leaf=_keeps)
+
+
+def _shapes(tree: Any) -> tuple[list, Any]:
+    """The leaves' shapes and the structure, without which a masked leaf would equal shape ()."""
+    leaves, treedef = jax.tree.flatten(tree)
+    return [jnp.shape(x) for x in leaves], treedef
 
 
 def _holder(part: Part, state: Any) -> _Holder | None:
