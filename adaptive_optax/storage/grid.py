@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 MANTISSA = 23  # bits of a float32 after its exponent
 EXPONENT = 255 << MANTISSA  # the bits of its exponent
+UP = 2**32 - 1  # random bits that round upwards
 
 
 class Grid(NamedTuple):
@@ -22,7 +23,7 @@ class Grid(NamedTuple):
     levels: int  # steps to a doubling
     lowest: int  # exponent under which the steps are even
     codes: int  # the largest code
-    positive: bool  # whether what is above 0 stays so
+    positive: bool  # whether what is above 0 stays so, and what is below 2^lowest is rounded up
 
     @property
     def largest(self) -> float:
@@ -33,14 +34,16 @@ class Grid(NamedTuple):
     def encode(self, x: jax.Array, bits: jax.Array) -> jax.Array:
         """The code of x >= 0, float32, up or down by chance so that its mean is x; uint32.
 
-        What is above the largest number becomes that. Where `positive`, what is below the smallest
-        becomes that too: a second moment of 0 beside a first moment that is not would be a step
-        without bound.
+        What is above the largest number becomes that. Where `positive`, what is above 0 and below
+        2^lowest goes up always: a second moment that is rounded to 0 beside a first moment that is
+        not would be a step without bound, and one that loses much of itself a step too long.
 
         Args:
           x: finite, or inf; float32.
           bits: random, uint32, of x's shape.
         """
+        if self.positive:
+            bits = jnp.where(x < _float(2.0**self.lowest), _word(UP), bits)
         last = self._unit + ((self.codes << MANTISSA) // self.levels)
         shifted = jax.lax.bitcast_convert_type(x + _float(2.0**self.lowest), jnp.uint32)
         above = jnp.minimum(shifted, _word(last)) - _word(self._unit)

@@ -4,11 +4,12 @@
     lone           sign and 7 bits: squares of even steps, from 2^-14 of the block's largest
     non-negative   8 bits: 11 steps a doubling down to 2^-23 of the block's largest
 
-Below, steps are even. A signed slot is lone where no slot of squares follows: its small numbers are
-divided by nothing, so that it has its bits where it is large. The block's power of two is that of
-its largest, a byte, so that steps are fine at every scale of gradients. 2.06 bytes a parameter for
-two moments in blocks of 32. Blocks lie along the last axis: a sharding that cuts no block costs no
-collectives and changes no bit.
+Below, steps are even, and what is not negative is rounded up, which makes no step longer. A signed
+slot is lone where no slot of squares follows: its small numbers are divided by nothing, so that it
+has its bits where it is large. The block's power of two is that of its largest, a byte, so that
+steps are fine at every scale of gradients. 2.06 bytes a parameter for two moments in blocks of 32.
+Blocks lie along the last axis: a sharding that cuts no block costs no collectives and changes no
+bit.
 When to use it: for gradients of any scale, and for moments that stand alone, as Lion's does.
 """
 

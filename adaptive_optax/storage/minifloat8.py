@@ -24,10 +24,9 @@ from adaptive_optax.storage.format import Bits, Codes, Format, PairFormat
 from adaptive_optax.storage.grid import EXPONENT, MANTISSA, Grid
 from adaptive_optax.storage.signs import signed, with_sign
 
-SQUARES = Grid(levels=7, lowest=-53, codes=511, positive=False)
+SQUARES = Grid(levels=7, lowest=-53, codes=511, positive=True)
 MEAN = Grid(levels=11, lowest=-3, codes=63, positive=False)
 WIDTH = 7  # bits of a mean in a pair
-UP = 2**32 - 1  # bits that round upwards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +37,7 @@ class Minifloat8(PairFormat):
 
     def encode_pair(self, mean: jax.Array, squares: jax.Array, bits: Bits) -> Codes:
         """Both in one 16-bit word."""
-        low = squares < jnp.float32(2.0**SQUARES.lowest)
-        upper = SQUARES.encode(squares, jnp.where(low, jnp.uint32(UP), bits[1]))
+        upper = SQUARES.encode(squares, bits[1])
         high = squares > jnp.float32(SQUARES.largest)
         root = jnp.where(high, _root_power(squares), _near_root(upper))
         inverse = _float(jnp.uint32(254 << MANTISSA) - root)

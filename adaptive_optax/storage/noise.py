@@ -3,14 +3,20 @@
     bits(element, step, leaf) = stirred(golden element + mixed(step, leaf))        modulo 2^32
 
 with golden = 2^32 / 1.618. `mixed` is a scalar, scrambled anew at every step, so that what one
-element gets over the steps is even and independent. `stirred` is one round, a shift and a product:
-without it the elements of a step would be a lattice, and those of like history be rounded alike.
-(Bits evenly spread over the steps were tried too. They make the noise smaller, but a moment that
-moves by a twentieth of itself at each step, as at b2 = 0.95, then has a wrong mean.)
+element gets over the steps is even and independent. For the moments of an optimizer it is so at
+every second step, and the step after it has the opposite bits: what was rounded up is likely to be
+rounded down next. Each step is as even as before, and two of them together have half the noise.
+
+`stirred` is one round, a shift and a product: without it the elements of a step would be a lattice,
+and those of like history be rounded alike. (Bits evenly spread over all steps were tried too. They
+make the noise smaller still, but a moment that moves by a twentieth of itself at each step, as at
+b2 = 0.95, then has a wrong mean.)
 
 The element is counted in the whole array: the bits are the same however it is sharded, and on every
 device. They cost five integer operations an element.
 """
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +25,15 @@ GOLDEN = 2654435769  # the odd number nearest to 2^32 / 1.618
 STREAMS = 6  # leaves of one state with bits of their own, before they come again
 
 
-def seeds(step: jax.Array) -> list[jax.Array]:
-    """`mixed` of the arrays of a state, in turn: uint32 numbers of shape ().
+class Seed(NamedTuple):
+    """What the bits of an array at a step are made from, uint32 numbers of shape ()."""
+
+    mixed: jax.Array  # of a pair of steps
+    opposite: jax.Array  # all ones at the second of the pair, 0 at the first
+
+
+def seeds(step: jax.Array) -> list[Seed]:
+    """The seeds of the arrays of a state, in turn.
 
     There are `STREAMS` of them, so that arrays of one shape have as many programs: XLA compiles
     those that are equal once, and no two neighbours in a state are rounded alike.
@@ -28,7 +41,9 @@ def seeds(step: jax.Array) -> list[jax.Array]:
     Args:
       step: number of the update, an integer of shape ().
     """
-    return [mixed(step, jnp.uint32(stream)) for stream in range(STREAMS)]
+    number = step.astype(jnp.uint32)
+    pair, opposite = number >> jnp.uint32(1), jnp.uint32(0) - (number & jnp.uint32(1))
+    return [Seed(mixed(pair, jnp.uint32(stream)), opposite) for stream in range(STREAMS)]
 
 
 def mixed(step: jax.Array, leaf: jax.Array) -> jax.Array:

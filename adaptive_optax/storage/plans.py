@@ -13,7 +13,7 @@ from adaptive_optax.storage.bfloat16 import Bfloat16
 from adaptive_optax.storage.format import LONE, Bits, Codes, Format, PairFormat, SingleFormat
 from adaptive_optax.storage.grid import MANTISSA
 from adaptive_optax.storage.int8 import Int8
-from adaptive_optax.storage.noise import random_bits, seeds
+from adaptive_optax.storage.noise import Seed, random_bits, seeds
 from adaptive_optax.storage.registry import slots_of, with_slots
 
 SMALL = 2**14  # elements of a whole array under which it stays as it is
@@ -164,19 +164,19 @@ def _decode_pair(kind: PairFormat, kept: Codes) -> tuple[jax.Array, jax.Array]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _encode(kind: SingleFormat, role: str, x: jax.Array, seed: jax.Array | None) -> Codes:
+def _encode(kind: SingleFormat, role: str, x: jax.Array, seed: Seed | None) -> Codes:
     return kind.encode(x.astype(jnp.float32), role, _bits(x.shape, seed)[1])
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _encode_pair(kind: PairFormat, mean: jax.Array, squares: jax.Array, seed: Any) -> Codes:
+def _encode_pair(kind: PairFormat, mean: jax.Array, squares: jax.Array, seed: Seed | None) -> Codes:
     bits = _bits(mean.shape, seed)
     return kind.encode_pair(mean.astype(jnp.float32), squares.astype(jnp.float32), bits)
 
 
-def _bits(shape: tuple[int, ...], seed: jax.Array | None) -> Bits:
+def _bits(shape: tuple[int, ...], seed: Seed | None) -> Bits:
     """Bits for two arrays: those of the second, moved up, serve the first."""
     if seed is None:
         return (jnp.full(shape, NEAREST, jnp.uint32),) * 2
-    bits = random_bits(shape, seed)
+    bits = random_bits(shape, seed.mixed) ^ seed.opposite
     return bits << jnp.uint32(32 - MANTISSA), bits

@@ -32,6 +32,8 @@ INT4 = {
     "non_negative": values(levels=1, lowest=-14, codes=16),
 }
 
+EVEN_BELOW = {"int8": 2.0**-23, "int4": 2.0**-14}  # of what is not negative, over its block's power
+
 
 def neighbours(x, grid):
     """The numbers of a grid next to x >= 0: the same twice where x is one of them, or above all."""
