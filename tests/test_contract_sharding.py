@@ -13,6 +13,7 @@ import adaptive_optax as ao
 SPECS = {"kernel": P("data", "model"), "bias": P("model"), "scale": P()}
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 SHAPES = {"kernel": (8, 4), "bias": (8,), "scale": ()}
+LAST_BITS = 2 if jax.__version_info__ >= (0, 12) else 0  # which compiles a shard's tail differently
 
 
 def mesh_of(kind: AxisType) -> jax.sharding.Mesh:
@@ -70,7 +71,8 @@ def test_slots_are_sharded_like_their_parameters(row, kind, dtype):
         assert_follows(updates, params)
         assert_follows(state, params)
         assert jax.tree.map(jax.typeof, state) == jax.tree.map(jax.typeof, jitted)
-        if kind == AxisType.Explicit:
+        if kind == AxisType.Explicit:  # where a compiler chooses, constants lie whole
+            assert_follows(jax.jit(lambda: tx.init(params))(), params)
             assert jax.tree.map(jax.typeof, updates) == jax.tree.map(jax.typeof, params)
 
 
@@ -89,7 +91,17 @@ def test_params_and_state_made_in_one_jit(row):
     assert_follows(state, params)
 
 
-@pytest.mark.parametrize("row", FIRST, ids=by_id)
+def rows_on_a_mesh():
+    """All of them; of muon's products of matrices it is known how jax 0.12 adds them."""
+    for row in FIRST:
+        marks = [*row.marks] if hasattr(row, "marks") else []
+        row = row.values[0] if hasattr(row, "marks") else row
+        if row.names[0] == "muon" and LAST_BITS:
+            marks += [pytest.mark.xfail(strict=True, reason="1e-5 of the largest under jax 0.12")]
+        yield pytest.param(row, marks=marks, id=row.id)
+
+
+@pytest.mark.parametrize("row", list(rows_on_a_mesh()))
 def test_sharded_updates_equal_one_device_and_need_no_collectives_elementwise(row):
     mesh, tx = mesh_of(AxisType.Auto), row.make()
     if row.names[0] == "soap":  # a direction without gradients would be rounding over rounding
@@ -105,10 +117,9 @@ def test_sharded_updates_equal_one_device_and_need_no_collectives_elementwise(ro
     for _ in range(6):
         updates, state = step(params, state, params)
         updates_alone, state_alone = step(alone, state_alone, alone)
-        # Equal bit for bit under jax 0.10 and 0.11; 0.12 compiles a shard's tail differently.
         for a, b in zip(jax.tree.leaves(updates), jax.tree.leaves(updates_alone), strict=True):
             if row.elementwise:
-                np.testing.assert_array_max_ulp(np.asarray(a), np.asarray(b), maxulp=2)
+                np.testing.assert_array_max_ulp(np.asarray(a), np.asarray(b), maxulp=LAST_BITS)
             else:  # sums in another order, which SOAP divides by an eps of 1e-2
                 slack = 1e-4 if row.names[0] == "soap" else 1e-6
                 np.testing.assert_allclose(a, b, rtol=1e-5, atol=slack * float(jnp.abs(b).max()))

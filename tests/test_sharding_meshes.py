@@ -18,30 +18,24 @@ MESHES = {
 }
 KINDS = {"auto": AxisType.Auto, "explicit": AxisType.Explicit}
 GATE = {("adam", "2x2x2", "auto"), ("adafactor", "8", "explicit"), ("muon", "4x2", "auto")}
-# Elsewhere the same numbers, from sums that are added in another order; SOAP divides by them.
-SLACK = {"soap": 1e-4}
 
 
-def cases():
-    for row in CASES:
+SOAP = [row for row in CASES if row.id == "soap"]
+
+
+def cases(rows):
+    for row in rows:
         for mesh in MESHES:
             for kind in KINDS:
                 slow = [] if (row.id, mesh, kind) in GATE else [pytest.mark.slow]
                 yield pytest.param(row, mesh, kind, marks=slow, id=f"{row.id}-{mesh}-{kind}")
 
 
-def make_of(row):
-    if row.names[0] == "soap":  # a direction without gradients would be rounding over rounding
-        return ao.soap(row.rate, eps=0.1)
-    return row.make()
-
-
-@pytest.mark.parametrize(("row", "mesh_name", "kind"), [*cases()])
-def test_placed_and_equal_to_one_device(row, mesh_name, kind):
+def trained(row, tx, mesh_name, kind):
+    """The third update on a mesh, where all of it was seen to lie, and on one device."""
     sizes, specs = MESHES[mesh_name]
     names = ("a", "b", "c")[: len(sizes)]
     mesh = jax.make_mesh(sizes, names, axis_types=(KINDS[kind],) * len(sizes))
-    tx = make_of(row)
     draw = np.random.default_rng(1)
     alone = {k: jnp.asarray(draw.standard_normal(s), jnp.float32) for k, s in SHAPES.items()}
     where = {k: NamedSharding(mesh, specs.get(k, P())) for k in SHAPES}
@@ -57,24 +51,47 @@ def test_placed_and_equal_to_one_device(row, mesh_name, kind):
             assert x.sharding.is_equivalent_to(wanted, x.ndim)
             assert y.sharding.is_equivalent_to(wanted, x.ndim)
             for other in (np.asarray(y), np.asarray(z)):
-                if row.elementwise:
-                    np.testing.assert_array_equal(np.asarray(x), other)
-                else:  # DoG begins with the norm of the parameters
-                    np.testing.assert_allclose(np.asarray(x), other, rtol=1e-6)
+                # DoG begins with the norm of the parameters, a sum over the devices.
+                slack = 1e-6 if row.names[0] == "dog" else 0
+                np.testing.assert_allclose(np.asarray(x), other, rtol=slack, atol=0)
         step = jax.jit(tx.update)
         for _ in range(3):
             updates, state = step(params, state, params)
     step_alone, state_alone = jax.jit(tx.update), tx.init(alone)
     for _ in range(3):
         updates_alone, state_alone = step_alone(alone, state_alone, alone)
+    assert all(u.sharding.is_equivalent_to(where[name], u.ndim) for name, u in updates.items())
+    return [{name: np.asarray(u) for name, u in each.items()} for each in (updates, updates_alone)]
+
+
+@pytest.mark.parametrize(("row", "mesh", "kind"), [*cases(row for row in CASES if row not in SOAP)])
+def test_placed_and_equal_to_one_device(row, mesh, kind):
+    updates, alone = trained(row, row.make(), mesh, kind)
     for name, u in updates.items():
-        assert u.sharding.is_equivalent_to(where[name], u.ndim)
-        a, b = np.asarray(u), np.asarray(updates_alone[name])
-        if row.elementwise:  # a shard of two ends in scalar code, that contracts other products
-            np.testing.assert_array_max_ulp(a, b, maxulp=2)
+        if row.elementwise:
+            np.testing.assert_array_equal(u, alone[name])
         else:
-            slack = SLACK.get(row.names[0], 1e-6)
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=slack * np.abs(b).max())
+            near = 1e-6 * np.abs(alone[name]).max()
+            np.testing.assert_allclose(u, alone[name], rtol=1e-5, atol=near)
+
+
+@pytest.mark.parametrize(("row", "mesh", "kind"), [*cases(SOAP)])
+def test_soap_is_placed(row, mesh, kind):
+    updates, alone = trained(row, ao.soap(row.rate, eps=1.0), mesh, kind)
+    for name, u in updates.items():
+        np.testing.assert_allclose(u, alone[name], rtol=0, atol=1e-5 * np.abs(alone[name]).max())
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="A gradient repeated leaves directions without any: SOAP divides their rounding by eps. "
+    "So the difference goes as 1 / eps: 2e-4 of the largest at 1e-2, 2e-5 at 0.1, 2e-6 at 1.",
+)
+@pytest.mark.parametrize(("row", "mesh", "kind"), [*cases(SOAP)])
+def test_soap_is_equal_to_one_device(row, mesh, kind):
+    updates, alone = trained(row, ao.soap(row.rate, eps=1e-2), mesh, kind)
+    near = 1e-6 * np.abs(alone["kernel"]).max()
+    np.testing.assert_allclose(updates["kernel"], alone["kernel"], rtol=1e-5, atol=near)
 
 
 def _made(tx, values, where):

@@ -29,8 +29,12 @@ def real_slot(p: jax.Array, value: Scalar = 0.0) -> jax.Array:
 def beside(p: jax.Array, x: jax.Array) -> jax.Array:
     """X, bound to p of its shape by a condition that is never true, to be sharded like p.
 
-    A constant has no sharding of its own: under jit it would stand on one device, or on all.
+    A constant has no sharding of its own: under jit it would stand on one device, or on all. One
+    made like an array that jit closes over has not even the explicit sharding of that array.
     """
+    wanted = jax.typeof(p).sharding
+    if wanted.spec != jax.typeof(x).sharding.spec:
+        x = jax.sharding.reshard(x, wanted)
     return jnp.where((p == p) & (p != p), jnp.ones_like(x), x)
 
 

@@ -137,8 +137,8 @@ def adan(
         d, slots = rule.update(g, slots, p, at)
         if decay is None:
             return scaled(d, -rate), slots
-        share = scaled(rate, decay)
-        return divided(scaled(d, -rate) - scaled(p, share), 1 + share), slots
+        # A sum of one product, times one scalar: shards of any size round these alike.
+        return scaled(d + scaled(p, decay), -rate / (1 + scaled(rate, decay))), slots
 
     def extras(call):
         return [(call.rate, decay) for (decay,) in decays(call)]

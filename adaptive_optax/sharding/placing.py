@@ -1,5 +1,6 @@
 """One array put where it is wanted: eagerly or under jit, on Auto and Explicit axes."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -18,19 +19,33 @@ def is_explicit(mesh: jax.sharding.Mesh) -> bool:
 
 def typed_entries(x: Any) -> tuple[Any, ...]:
     """The mesh axes of each axis of an array, as its type tells them."""
-    spec = jax.typeof(x).sharding.spec
-    return (*spec, *(None,) * (jnp.ndim(x) - len(spec)))
+    return _of_each_axis(x, jax.typeof(x).sharding.spec)
 
 
 def placed(x: jax.Array, mesh: jax.sharding.Mesh, entries: tuple[Any, ...]) -> jax.Array:
     """An array on these mesh axes; on a mesh that is not Explicit an entry may be `FREE`."""
-    if is_elsewhere(x, mesh):
-        spread = (None if entry is FREE else entry for entry in entries)
-        return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*spread)))
+    if not isinstance(x, jax.core.Tracer):
+        pairs = zip(entries, _entries_on(x, mesh), strict=True)
+        known = (mine if entry is FREE else entry for entry, mine in pairs)
+        return jax.device_put(x, NamedSharding(mesh, PartitionSpec(*known)))
     sharding = NamedSharding(mesh, PartitionSpec(*entries))
     if is_explicit(mesh):
         return jax.sharding.reshard(x, sharding)
     return jax.lax.with_sharding_constraint(x, sharding)
+
+
+def _entries_on(x: Any, mesh: jax.sharding.Mesh) -> tuple[Any, ...]:
+    """The mesh axes of each axis of an array that is known; none where it is not on this mesh."""
+    sharding = getattr(x, "sharding", None)
+    if isinstance(sharding, NamedSharding) and sharding.mesh == mesh:
+        return _of_each_axis(x, sharding.spec)
+    return _of_each_axis(x, ())
+
+
+def _of_each_axis(x: Any, spec: Iterable[Any]) -> tuple[Any, ...]:
+    """The entries of a spec, and None for the axes after them."""
+    entries = tuple(spec)
+    return (*entries, *(None,) * (jnp.ndim(x) - len(entries)))
 
 
 def is_elsewhere(x: Any, mesh: jax.sharding.Mesh) -> bool:
