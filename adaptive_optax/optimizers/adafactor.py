@@ -100,8 +100,8 @@ def scale_by_adafactor(
             column = averaged(slots.column, mean_over(square, rows).squeeze(rows))
             height = jnp.expand_dims(row, columns)
             least = jnp.finfo(height.dtype).tiny
-            u = divided(g, root(height / jnp.maximum(mean_over(height, rows), least)))
-            u = divided(u, root(jnp.expand_dims(column, rows)))
+            share = root(height / jnp.maximum(mean_over(height, rows), least))
+            u = divided(g, share * root(jnp.expand_dims(column, rows)))
             new = AdafactorSlots(row, column, None)
         else:
             nu = averaged(slots.nu, square)
