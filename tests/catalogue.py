@@ -15,7 +15,6 @@ __all__ = [
     "FIRST",
     "MAIN",
     "OPTIMIZERS",
-    "THIRD",
     "WRAPPED",
     "by_id",
     "every",
@@ -107,8 +106,8 @@ MAIN = [
     row for row in CASES if row.rule
 ]  # one row a name, for what takes long and no option changes
 FIRST = [
-    row if row in MAIN[::3] else pytest.param(row, marks=pytest.mark.slow) for row in CASES
-]  # all rows, the variants and two names of three among the slow tests
+    row if row in MAIN[::4] else pytest.param(row, marks=pytest.mark.slow) for row in CASES
+]  # all rows, the variants and three names of four among the slow tests
 
 
 def every(step: int, rows: list) -> list:
@@ -116,8 +115,6 @@ def every(step: int, rows: list) -> list:
     slow = pytest.mark.slow
     return [row if i % step == 0 else pytest.param(row, marks=slow) for i, row in enumerate(rows)]
 
-
-THIRD = every(3, CASES)
 
 # Public names that are no optimizers of their own; their tests stand where named.
 ELSEWHERE = {

@@ -224,16 +224,17 @@ LIGHT = (  # as others are, or simpler
 )
 
 
-def pairs():
-    """Wrapper and inner optimizer; all but optax.adam within the first wrappers are slow."""
-    for wrapper in WRAPPERS:
+def places():
+    """Wrapper, inner optimizer and place; slow but for optax.adam, each wrapper in some places."""
+    for i, wrapper in enumerate(WRAPPERS):
         for inner in INNERS:
-            first = inner == "optax.adam" and wrapper not in LIGHT
-            marks = () if first else pytest.mark.slow
-            yield pytest.param(wrapper, inner, marks=marks, id=f"{wrapper}-{inner}")
+            for j, context in enumerate(CONTEXTS):
+                first = inner == "optax.adam" and wrapper not in LIGHT and (i + j) % 3 == 0
+                name = f"{wrapper}-{inner}-{context.__name__}"
+                marks = () if first else pytest.mark.slow
+                yield pytest.param(wrapper, inner, context, marks=marks, id=name)
 
 
-@pytest.mark.parametrize("context", CONTEXTS, ids=lambda context: context.__name__)
-@pytest.mark.parametrize(("wrapper", "inner"), list(pairs()))
+@pytest.mark.parametrize(("wrapper", "inner", "context"), list(places()))
 def test_it_works_there(wrapper, inner, context):
     context(WRAPPERS[wrapper](INNERS[inner]()))

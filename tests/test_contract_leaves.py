@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from catalogue import FIRST, THIRD, by_id
+from catalogue import CASES, FIRST, by_id, every
 from problems import form, grads_of, params_of, run
 
 import adaptive_optax as ao
@@ -109,7 +109,7 @@ def test_init_from_shapes_alone(row):
     assert form(tx.init(shapes)) == expected
 
 
-@pytest.mark.parametrize("row", THIRD, ids=by_id)
+@pytest.mark.parametrize("row", every(6, CASES), ids=by_id)
 def test_vmap_over_learning_rates_and_seeds(row):
     params, grads = params_of(), grads_of(params_of())
     rates = jnp.array([0.01, 0.02, 0.04])

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import test_oracles_trees
+from catalogue import every
 from goldens import Golden, load
 from goldens.presets_expected import PRESETS
 from goldens.presets_tree import PRESETS_TREE
@@ -94,7 +95,7 @@ def test_preset_is_the_one_that_the_goldens_prove(library, name):
     assert set(found) == options - {"learning_rate", "mask", "matrices", "rest"}
 
 
-@pytest.mark.parametrize("name", [*PRESETS["paper"], *PRESETS_TREE["paper"]])
+@pytest.mark.parametrize("name", every(2, [*PRESETS["paper"], *PRESETS_TREE["paper"]]))
 def test_presets_of_the_papers_follow_the_oracles(name):
     """Of the rules of one coordinate too, on leaves of all shapes."""
     options = ao.preset("paper", name)

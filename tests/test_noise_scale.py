@@ -59,6 +59,7 @@ def test_planted_noise_is_found_without_bias():
     assert bool(jnp.any(jnp.isinf(found.noise_scale)))
 
 
+@pytest.mark.slow
 def test_averages_of_a_scan_find_the_planted_scale():
     deviation, truth, count = 2.0, 0.5, 4
     noise = jax.random.normal(jax.random.key(2), (3000, count, 10))

@@ -6,6 +6,7 @@ import ml_dtypes
 import numpy as np
 import optax
 import pytest
+from catalogue import every
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 from problems import form
@@ -153,7 +154,7 @@ def test_over_stored_moments_and_what_has_others_inside(monkeypatch, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
+@pytest.mark.parametrize("kind", every(2, [AxisType.Explicit, AxisType.Auto]), ids=str)
 def test_the_same_on_a_mesh(kind, mode):
     mesh = jax.make_mesh((2, 2), ("x", "y"), axis_types=(kind, kind), devices=jax.devices()[:4])
     alone = {"w": jax.random.normal(jax.random.key(0), (8, 12), jnp.bfloat16)}

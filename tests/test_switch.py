@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from catalogue import every
 
 import adaptive_optax as ao
 
@@ -213,7 +214,7 @@ def test_swats_does_not_depend_on_scale():
 
 
 @pytest.mark.parametrize("when", ["plateau", "swats", "bandit"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", every(3, [*range(3)]))
 def test_noise_alone_makes_no_chatter(when, seed):
     tx = ao.switch({"adam": optax.adam(0.01), "sgd": optax.sgd(0.01)}, when=when)
     found = changes(trained(tx, 2000, slope=False, seed=seed)[1])
