@@ -14,7 +14,11 @@ from test_compare_cifar10 import write_python
 
 from adaptive_optax import cli
 
-START = "import sys; from adaptive_optax.cli import main; sys.exit(main())"
+# A job in the background of a shell is started with Ctrl-C ignored, and so are all that it starts.
+START = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from adaptive_optax.cli import main; sys.exit(main())"
+)
 TIMES = ("seconds", "milliseconds_per_step", "compile_seconds", "interrupted")
 CALL = ["compare", "--task", "regression", "--optimizers", "sgd,adam,lion,radam", "--epochs", "60"]
 
@@ -76,7 +80,7 @@ def test_ctrl_c_in_a_process_of_its_own(tmp_path):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     told = process.communicate()[1]
-    assert process.returncode == 130
+    assert process.returncode == 130, told
     assert told.rstrip().endswith(f"--out {out} --resume")
     assert "Traceback" not in told
     assert (out / "results.json").exists()
