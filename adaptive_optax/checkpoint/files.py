@@ -71,7 +71,7 @@ def save_checkpoint(folder: str | os.PathLike[str], step: int, tree: Any, *, kee
         )
     words = {"version": VERSION, "step": step, "leaves": forms("save_checkpoint", tree)}
     ocp = through_orbax.imported("save_checkpoint")
-    root = Path(folder)
+    root = _root("save_checkpoint", folder)
     beside = root / f"{UNFINISHED}{os.getpid()}"
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -125,7 +125,7 @@ def restore_checkpoint(folder: str | os.PathLike[str], like: Any) -> tuple[int, 
     FileNotFoundError: restore_checkpoint(folder='...'): there is no checkpoint in it; ...
     """
     ocp = through_orbax.imported("restore_checkpoint")
-    root = Path(folder)
+    root = _root("restore_checkpoint", folder)
     kept = _kept(root)
     if not kept:
         raise FileNotFoundError(
@@ -195,6 +195,13 @@ def _remove(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.rename(away)
         shutil.rmtree(away)
+
+
+def _root(function: str, folder: Any) -> Path:
+    try:
+        return Path(folder)
+    except TypeError:
+        raise TypeError(f"{function}(folder={folder!r}): folder must be a path.") from None
 
 
 def _checked_step(step: Any) -> int:

@@ -19,7 +19,7 @@ from adaptive_optax.checkpoint.names import KEPT, entries
 from adaptive_optax.checkpoint.state_dict import check_leaves
 from adaptive_optax.checkpoint.strictness import check_forms, check_whole
 from adaptive_optax.checkpoint.values import restored
-from adaptive_optax.core.checks import check_flag, check_transformation
+from adaptive_optax.core.checks import check_arrays, check_flag, check_transformation
 
 _log = logging.getLogger("adaptive_optax.checkpoint")
 
@@ -54,7 +54,8 @@ def load_state_dict(
       The state.
 
     Raises:
-      TypeError: where tx is no transformation, saved no mapping, or params are traced.
+      TypeError: where tx is no transformation, saved no mapping, or params traced or no
+        arrays.
       ValueError: for another version, another shape or kind of number, always; and for what strict
         refuses, with names.
 
@@ -68,6 +69,7 @@ def load_state_dict(
     ([0.10000000149011612, 0.10000000149011612], 1)
     """
     check_transformation("load_state_dict", tx=tx)
+    check_arrays("load_state_dict", params=params)
     check_flag("load_state_dict", strict=strict)
     listed = listed_names("load_state_dict", saved)
     saved = {name: saved[name] for name in saved}  # read once, where they are read from a file

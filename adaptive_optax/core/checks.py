@@ -118,6 +118,19 @@ def check_transformation(function: str, **values: Any) -> None:
             )
 
 
+def check_arrays(function: str, **trees: Any) -> None:
+    """Each leaf of each tree is an array, the shape of one, or a number."""
+    for name, tree in trees.items():
+        for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+            dtype = type(leaf) if isinstance(leaf, int | float | complex) else _dtype(leaf)
+            if dtype is None or getattr(dtype, "kind", "") in [*"OSUMm"]:  # objects, text, times
+                where = jax.tree_util.keystr(path) or "the root"
+                raise TypeError(
+                    f"{function}({name}=...): the leaf at {where} is {leaf!r}; {name} must be a "
+                    f"tree of arrays, of their jax.ShapeDtypeStructs, or of numbers."
+                )
+
+
 def check_params(function: str, argument: str, params: Any) -> None:
     """At update: parameters were given, since `argument` needs them."""
     if params is None:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_optax.core.anatomy import Part, anatomy, closed_over, parts
-from adaptive_optax.core.checks import check_transformation
+from adaptive_optax.core.checks import check_arrays, check_transformation
 from adaptive_optax.core.effective import effective
 from adaptive_optax.core.leaves import flat
 from adaptive_optax.monitoring.hazards import Finding, hazards
@@ -49,7 +49,7 @@ def explain(tx: optax.GradientTransformation, params: Any = None) -> Explanation
       What was printed, a string, with the attribute `findings`.
 
     Raises:
-      TypeError: where tx is no transformation.
+      TypeError: where tx is no transformation, or params no arrays.
 
     >>> import optax
     >>> found = explain(optax.chain(optax.scale(0.1), optax.adam(1e-3)))
@@ -65,6 +65,7 @@ def explain(tx: optax.GradientTransformation, params: Any = None) -> Explanation
     'scale_before_invariant'
     """
     check_transformation("explain", tx=tx)
+    check_arrays("explain", params=params)
     part = anatomy(tx)
     lines = _tree(part)
     if params is not None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import PartitionSpec
 
-from adaptive_optax.core.checks import check_transformation
+from adaptive_optax.core.checks import check_arrays, check_transformation
 from adaptive_optax.sharding.origins import shapes_of
 from adaptive_optax.sharding.places import names_of
 from adaptive_optax.sharding.reasons import reasons
@@ -66,7 +66,7 @@ def report(tx: optax.GradientTransformation, params: Any, specs: Any = None) -> 
       The state is where `state_shardings` says; updates are where the parameters are.
 
     Raises:
-      TypeError: where tx is no transformation.
+      TypeError: where tx is no transformation, or params no arrays.
       ValueError: where nothing tells where the parameters lie, or no mesh how many devices.
 
     >>> import adaptive_optax as ao
@@ -78,6 +78,7 @@ def report(tx: optax.GradientTransformation, params: Any, specs: Any = None) -> 
     [65792, 1545, 65792]
     """
     check_transformation("report", tx=tx)
+    check_arrays("report", params=params)
     layout = laid_out("report", tx, params, specs)
     sizes = _sizes(layout)
     shapes = shapes_of(params)

@@ -6,7 +6,7 @@ import jax
 import optax
 from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
-from adaptive_optax.core.checks import check_transformation
+from adaptive_optax.core.checks import check_arrays, check_transformation
 from adaptive_optax.sharding.constraints import Constraint, made
 from adaptive_optax.sharding.entries import entries_of
 from adaptive_optax.sharding.origins import Origin, origins, shapes_of
@@ -49,7 +49,7 @@ def state_shardings(tx: optax.GradientTransformation, params: Any, specs: Any = 
       not known whether their number divides; `jax.set_mesh` makes it known.
 
     Raises:
-      TypeError: where tx is no transformation, or specs are of another kind.
+      TypeError: where tx is no transformation, params no arrays, or specs of another kind.
       ValueError: where nothing tells where the parameters lie, or specs do not fit them.
 
     >>> import adaptive_optax as ao, jax.numpy as jnp
@@ -60,6 +60,7 @@ def state_shardings(tx: optax.GradientTransformation, params: Any, specs: Any = 
     ({'kernel': P('data',)}, {'kernel': P('model',)})
     """
     check_transformation("state_shardings", tx=tx)
+    check_arrays("state_shardings", params=params)
     layout = laid_out("state_shardings", tx, params, specs)
     return jax.tree.unflatten(jax.tree.structure(layout.state), layout.shardings)
 

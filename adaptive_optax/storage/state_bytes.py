@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import optax
 
-from adaptive_optax.core.checks import check_transformation
+from adaptive_optax.core.checks import check_arrays, check_transformation
 
 
 def state_bytes(tx: optax.GradientTransformation, params: Any) -> int:
@@ -20,7 +20,7 @@ def state_bytes(tx: optax.GradientTransformation, params: Any) -> int:
       besides is told by `jax.jit(tx.update).lower(...).compile().memory_analysis()`.
 
     Raises:
-      TypeError: where tx is no transformation.
+      TypeError: where tx is no transformation, or params no arrays.
 
     >>> import adaptive_optax as ao, jax, jax.numpy as jnp
     >>> params = jax.ShapeDtypeStruct((50_000, 1024), jnp.float32)
@@ -30,6 +30,7 @@ def state_bytes(tx: optax.GradientTransformation, params: Any) -> int:
     2.0 bytes a parameter
     """
     check_transformation("state_bytes", tx=tx)
+    check_arrays("state_bytes", params=params)
     state = jax.eval_shape(tx.init, params)
     return sum(_bytes(leaf) for leaf in jax.tree.leaves(state))
 
