@@ -103,12 +103,13 @@ def _growth(axes: Axes, counts: Mapping[str, Any]) -> None:
 
 def _formats(axes: Axes, found: Mapping[str, Any]) -> None:
     plain, kept = found["formats"], found.get("formats kept", {})
-    title = next(key for key in plain if key.startswith("update, many"))
+    alone, title = "update, many leaves", "in place, many leaves"
     names = list(plain[title])[1:]
     training = found.get("training kept", found.get("training", {})).get("training step", {})
     series = {
-        "update": (GREY, [plain[title][n] for n in names]),
-        "update, memory kept": (OURS, [kept.get(title, {}).get(n) for n in names]),
+        "in place": (GREY, [plain[title][n] for n in names]),
+        "in place, memory kept": (OURS, [kept.get(title, {}).get(n) for n in names]),
+        "update alone": (OPTAX, [plain[alone][n] for n in names]),
         "whole training step": (KEPT, [training.get(n) for n in names]),
     }
     _dots(axes, names, series)

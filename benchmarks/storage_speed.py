@@ -55,8 +55,25 @@ FULL = {
 }
 
 
-def update_timer(tx: Any, count: int, side: int) -> tuple[Timer, float]:
-    """A timer of an update of square leaves, and its compiled peak in bytes a parameter."""
+def update_timer(tx: Any, count: int, side: int) -> Timer:
+    """A timer of `jax.jit(tx.update)` of square leaves: updates and a state in new arrays."""
+    params, grads = squares(count, side), squares(count, side)
+    update = jax.jit(tx.update)
+    carry = [jax.jit(tx.init)(params)]
+
+    def once():
+        took, (_, carry[0]) = seconds_of(update, grads, carry[0], params)
+        return took
+
+    return once
+
+
+def step_timer(tx: Any, count: int, side: int) -> tuple[Timer, float]:
+    """A timer of an update and its application in place, and the peak in bytes a parameter.
+
+    Parameters and state are donated. XLA's CPU compiler then copies codes before it writes over
+    them, as the update and the new codes both read the old ones, in loops that it does not join.
+    """
     params, grads = squares(count, side), squares(count, side)
     advance = stepper(tx)
     carry = [(params, jax.jit(tx.init)(params))]
@@ -117,12 +134,15 @@ def training_timer(tx: Any, tokens: int) -> Timer:
 
 
 def updates(size: dict) -> dict[str, dict]:
-    """Ratios and compiled bytes a parameter of an update alone."""
+    """Ratios of an update alone, and of one in place with its compiled bytes a parameter."""
     found: dict[str, dict] = {}
-    for title, (count, side) in (("one leaf", size["one"]), ("many leaves", size["many"])):
-        pairs = {name: update_timer(CONTESTANTS[name](), count, side) for name in size["names"]}
-        timers = {name: timer for name, (timer, _) in pairs.items()}
+    for title, shape in (("one leaf", size["one"]), ("many leaves", size["many"])):
+        timers = {name: update_timer(CONTESTANTS[name](), *shape) for name in size["names"]}
         found |= compared(f"update, {title}", timers, size["rounds"])
+        del timers
+        pairs = {name: step_timer(CONTESTANTS[name](), *shape) for name in size["names"]}
+        timers = {name: timer for name, (timer, _) in pairs.items()}
+        found |= compared(f"in place, {title}", timers, size["rounds"])
         found[f"bytes, {title}"] = {name: peak for name, (_, peak) in pairs.items()}
         del pairs, timers
     return found
