@@ -97,13 +97,14 @@ def never_saw_them(tx, dtype, steps, everywhere=True):
 def rows():
     for row in CASES:
         for dtype in DTYPES:
-            marks = () if row.id in IN_GATE and dtype != "bfloat16" else pytest.mark.slow
-            yield pytest.param(row, dtype, marks=marks, id=f"{row.id}-{dtype}")
+            name = f"{row.id}-{dtype}"
+            yield pytest.param(row, dtype, LONG, marks=pytest.mark.slow, id=f"{name}-long")
+            if row.id in IN_GATE and dtype != "bfloat16":
+                yield pytest.param(row, dtype, SHORT, id=name)
 
 
-@pytest.mark.parametrize(("row", "dtype"), list(rows()))
-def test_a_run_with_faults_is_the_run_without_them(row, dtype, request):
-    steps = SHORT if not any(m.name == "slow" for m in request.node.iter_markers()) else LONG
+@pytest.mark.parametrize(("row", "dtype", "steps"), list(rows()))
+def test_a_run_with_faults_is_the_run_without_them(row, dtype, steps):
     never_saw_them(ao.guarded(row.make(), norm_sigmas=6.0), dtype, steps)
 
 
