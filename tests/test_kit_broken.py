@@ -285,7 +285,7 @@ BROKEN = {
         ["none_leaves", "rate_zero", "zero_gradients"],
         "",
     ),
-    "unnamed": (unnamed, ["state_by_name"], "ValueError: pytree structure error"),
+    "unnamed": (unnamed, ["state_by_name"], "ValueError: "),
     "calls back": (updates_by(called_back), ["exports"], ""),
 }
 
