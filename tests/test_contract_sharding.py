@@ -13,7 +13,6 @@ import adaptive_optax as ao
 SPECS = {"kernel": P("data", "model"), "bias": P("model"), "scale": P()}
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 SHAPES = {"kernel": (8, 4), "bias": (8,), "scale": ()}
-LAST_BITS = 2 if jax.__version_info__ >= (0, 12) else 0  # which compiles a shard's tail differently
 
 
 def mesh_of(kind: AxisType) -> jax.sharding.Mesh:
@@ -91,17 +90,7 @@ def test_params_and_state_made_in_one_jit(row):
     assert_follows(state, params)
 
 
-def rows_on_a_mesh():
-    """All of them; of muon's products of matrices it is known how jax 0.12 adds them."""
-    for row in FIRST:
-        marks = [*row.marks] if hasattr(row, "marks") else []
-        row = row.values[0] if hasattr(row, "marks") else row
-        if row.names[0] == "muon" and LAST_BITS:
-            marks += [pytest.mark.xfail(strict=True, reason="1e-5 of the largest under jax 0.12")]
-        yield pytest.param(row, marks=marks, id=row.id)
-
-
-@pytest.mark.parametrize("row", list(rows_on_a_mesh()))
+@pytest.mark.parametrize("row", FIRST, ids=by_id)
 def test_sharded_updates_equal_one_device_and_need_no_collectives_elementwise(row):
     mesh, tx = mesh_of(AxisType.Auto), row.make()
     if row.names[0] == "soap":  # a direction without gradients would be rounding over rounding
@@ -119,7 +108,7 @@ def test_sharded_updates_equal_one_device_and_need_no_collectives_elementwise(ro
         updates_alone, state_alone = step(alone, state_alone, alone)
         for a, b in zip(jax.tree.leaves(updates), jax.tree.leaves(updates_alone), strict=True):
             if row.elementwise:
-                np.testing.assert_array_max_ulp(np.asarray(a), np.asarray(b), maxulp=LAST_BITS)
+                np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
             else:  # sums in another order, which SOAP divides by an eps of 1e-2
                 slack = 1e-4 if row.names[0] == "soap" else 1e-6
                 np.testing.assert_allclose(a, b, rtol=1e-5, atol=slack * float(jnp.abs(b).max()))

@@ -143,11 +143,6 @@ def given_on(mesh):
     return replicated(mesh, params), params, jax.device_put(params, jax.devices()[1])
 
 
-@pytest.mark.xfail(
-    jax.__version_info__ >= (0, 12),
-    strict=True,
-    reason="jax 0.12 compiles an array of one element alone with another last bit",
-)
 def test_eager_is_as_jit_bit_for_bit():
     mesh = mesh_of()
     tx = ao.partitioned(ao.adamw(1e-2), mesh, "data")
