@@ -16,6 +16,7 @@ from typing import Any
 import jax
 
 from adaptive_optax.comparison import files, names, rates, results, tasks
+from adaptive_optax.comparison.ctrl_c import CtrlC
 from adaptive_optax.comparison.evaluation import chunked
 from adaptive_optax.comparison.finished import Finished, data_digest
 from adaptive_optax.comparison.progress import Silent
@@ -104,7 +105,7 @@ def compare(
     progress = progress or Silent()
     rows: list[results.Row] = []
     interrupted = False
-    with _precision(chosen), progress:
+    with _precision(chosen), progress, CtrlC() as ctrl_c:
         try:
             trainer = Trainer(chosen, seed_list, length, points, evaluate_every)
             progress.begin(asked, length)
@@ -114,7 +115,8 @@ def compare(
                     progress.taken_up(rows[-1])
                     continue
                 started = time.perf_counter()
-                rows.append(search(trainer, entry, fixed or entry.centre, schedule, progress))
+                centre = fixed or entry.centre
+                rows.append(search(trainer, entry, centre, schedule, progress, ctrl_c.check))
                 finished.add(rows[-1], time.perf_counter() - started)
                 progress.finished(rows[-1])
         except KeyboardInterrupt:

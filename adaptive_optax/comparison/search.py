@@ -1,5 +1,6 @@
 """One optimizer: its grid of learning rates trained, the best rate chosen, all runs kept."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,7 +12,12 @@ from adaptive_optax.comparison.training import Trained, Trainer
 
 
 def search(
-    trainer: Trainer, entry: names.Entry, centre: float, schedule: str, progress: Any
+    trainer: Trainer,
+    entry: names.Entry,
+    centre: float,
+    schedule: str,
+    progress: Any,
+    check: Callable[[], None] = lambda: None,
 ) -> results.Row:
     """Trains one optimizer over its grid; validation chooses the rate.
 
@@ -21,6 +27,7 @@ def search(
       centre: of the grid, above 0; the only rate where the trainer takes one at a time.
       schedule: one of `rates.SCHEDULES`.
       progress: told of epochs, as `Silent`.
+      check: called at each evaluation, to raise where the training is to end.
     """
     task, passes = trainer.task, list[Trained]()
     progress.optimizer(entry.name)
@@ -28,8 +35,12 @@ def search(
     def make(rate):
         return entry.make(rates.scheduled(rate, schedule, trainer.steps))
 
+    def tick(epochs):
+        check()
+        progress.epoch(epochs)
+
     def evaluate(some):
-        trained = trainer.train(programs, some, progress.epoch)
+        trained = trainer.train(programs, some, tick)
         passes.append(trained)
         return [
             rates.score(
