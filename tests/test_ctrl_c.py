@@ -2,6 +2,7 @@
 
 import gc
 import signal
+import sys
 import threading
 
 import pytest
@@ -50,7 +51,6 @@ class Struck(Silent):
                 struck_in_a_callback()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_comparison_ends_where_python_dropped_it(tmp_path):
     watch = Struck()
     found = compare(line(), NAMES, out=tmp_path, progress=watch)
@@ -60,6 +60,23 @@ def test_a_comparison_ends_where_python_dropped_it(tmp_path):
     again = compare(line(), NAMES, out=tmp_path, resume=True)
     assert not again.interrupted
     assert sorted(row.name for row in again.rows) == sorted(NAMES)
+
+
+def test_what_else_python_drops_is_told_as_ever(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: told.append(dropped.exc_type))
+
+    def callback(phase, info):
+        gc.callbacks.remove(callback)
+        raise ValueError("a fault")
+
+    before = sys.unraisablehook
+    with CtrlC():
+        struck_in_a_callback()
+        gc.callbacks.append(callback)
+        gc.collect()
+    assert told == [ValueError]
+    assert sys.unraisablehook is before
 
 
 def test_it_is_raised_at_once_and_again_at_a_check():
