@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from speed_machine import KEPT
-from speed_measures import squares, stepper
+from speed_measures import squares, step_timer, stepper
 from speed_timing import Ratio, Timer, interleaved, over_all, seconds_of
 
 import adaptive_optax as ao
@@ -68,24 +68,18 @@ def update_timer(tx: Any, count: int, side: int) -> Timer:
     return once
 
 
-def step_timer(tx: Any, count: int, side: int) -> tuple[Timer, float]:
-    """A timer of an update and its application in place, and the peak in bytes a parameter.
+def peak_bytes(tx: Any, count: int, side: int) -> float:
+    """The peak of a compiled step in place, in bytes a parameter.
 
     Parameters and state are donated. XLA's CPU compiler then copies codes before it writes over
     them, as the update and the new codes both read the old ones, in loops that it does not join.
     """
-    params, grads = squares(count, side), squares(count, side)
-    advance = stepper(tx)
-    carry = [(params, jax.jit(tx.init)(params))]
-    memory = advance.lower(*carry[0], grads).compile().memory_analysis()
+    params = jax.eval_shape(lambda: squares(count, side))
+    state = jax.eval_shape(tx.init, params)
+    memory = stepper(tx).lower(params, state, params).compile().memory_analysis()
     peak = memory.argument_size_in_bytes + memory.output_size_in_bytes
     peak += memory.temp_size_in_bytes - memory.alias_size_in_bytes
-
-    def once():
-        took, carry[0] = seconds_of(advance, *carry[0], grads)
-        return took
-
-    return once, peak / (count * side * side)
+    return peak / (count * side * side)
 
 
 def compile_timer(tx: Any, count: int) -> Timer:
@@ -140,11 +134,12 @@ def updates(size: dict) -> dict[str, dict]:
         timers = {name: update_timer(CONTESTANTS[name](), *shape) for name in size["names"]}
         found |= compared(f"update, {title}", timers, size["rounds"])
         del timers
-        pairs = {name: step_timer(CONTESTANTS[name](), *shape) for name in size["names"]}
-        timers = {name: timer for name, (timer, _) in pairs.items()}
+        params = squares(*shape)
+        timers = {name: step_timer(CONTESTANTS[name](), params) for name in size["names"]}
         found |= compared(f"in place, {title}", timers, size["rounds"])
-        found[f"bytes, {title}"] = {name: peak for name, (_, peak) in pairs.items()}
-        del pairs, timers
+        del timers, params
+        peaks = {name: peak_bytes(CONTESTANTS[name](), *shape) for name in size["names"]}
+        found[f"bytes, {title}"] = peaks
     return found
 
 
