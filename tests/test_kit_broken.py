@@ -13,10 +13,8 @@ from jax.experimental.custom_partitioning import custom_partitioning
 import adaptive_optax as ao
 from adaptive_optax.testing import check_contract
 
-# What jax says of trees of other forms.
-OF_OTHER_FORMS = (
-    "pytree structure error" if jax.__version_info__ >= (0, 10, 2) else "List arity mismatch"
-)
+NEWER = jax.__version_info__ >= (0, 10, 2)  # and what it says of trees of other forms
+OTHER_FORMS = "pytree structure error" if NEWER else "List arity mismatch"
 # Asked of each besides what it breaks: the properties that take little time.
 OTHERS = (
     "wide_slots, update_dtype, tiny_gradients, none_leaves, abstract_init, extra_arguments, "
@@ -213,11 +211,7 @@ BROKEN = {
         "bfloat16 parameters: state .slots.trace['inner']['bias'] is bfloat16",
     ),
     "gradient's dtype": (changed(like_gradients), ["update_dtype"], "float32 -> bfloat16"),
-    "stuck": (
-        changed(stuck, inner=ao.adam),
-        ["bfloat16_run"],
-        "off by more than a rounding",
-    ),
+    "stuck": (changed(stuck, inner=ao.adam), ["bfloat16_run"], "off by more than a rounding"),
     "overflows": (
         states_by(lambda x: jnp.where(abs(x) > 1e18, jnp.inf, x)),
         ["huge_gradients", "after_huge"],
@@ -269,11 +263,7 @@ BROKEN = {
         " sharded, ",
     ),
     "no masks": (changed(no_masks), ["optax_wrappers"], "optax.masked: ValueError: a masked leaf"),
-    "keeps parameters": (
-        changed(init=kept),
-        ["train_state"],
-        "donate the same buffer twice",
-    ),
+    "keeps parameters": (changed(init=kept), ["train_state"], "donate the same buffer twice"),
     "no arguments": (no_extra, ["extra_arguments"], "TypeError"),
     "promotes": (
         updates_by(lambda u: (u * np.float32(1)).astype(u.dtype)),
@@ -289,7 +279,7 @@ BROKEN = {
         ["none_leaves", "rate_zero", "zero_gradients"],
         "",
     ),
-    "unnamed": (unnamed, ["state_by_name"], f"ValueError: {OF_OTHER_FORMS}"),
+    "unnamed": (unnamed, ["state_by_name"], f"ValueError: {OTHER_FORMS}"),
     "calls back": (updates_by(called_back), ["exports"], ""),
 }
 
