@@ -36,6 +36,7 @@ def sharded_slots(case: Case) -> None:
             params = _params(mesh, SHAPES)
             state = jax.jit(case.tx.init)(params)
             _follows(state, params, "after jit(init) state")
+            _follows(case.tx.init(params), params, "after init state")
             updates, after = case.step(params, state, params)
             _follows(updates, params, "after update the update")
             _follows(after, params, "after update state")
