@@ -21,9 +21,9 @@ LARGEST = 500_000_000  # bytes of compiled programs that are kept
 
 # Files whose parametrized tests run CASES of their cases by default, and the others as slow tests.
 # Most of a case's time is the compilation of its own programs.
-CASES = 4
+CASES = 5
 THINNED = {
-    *("bars", "blend", "choosing", "compare_names", "effective", "fuzz", "hard_examples"),
+    *("blend", "choosing", "compare_names", "effective", "fuzz", "hard_examples"),
     *("hypergradient", "known_answers", "known_errors", "layerwise", "learning_rate_control"),
     *("load_state_dict", "matrices", "monitored", "monitored_company", "noise_scale", "parts"),
     *("partitioned", "partitioned_company", "pathologies_claims", "plateau", "plateau_state"),
@@ -31,7 +31,15 @@ THINNED = {
     *("schedule_objects", "schedules", "sharding_meshes", "smoothed", "sophia"),
     *("state_shardings", "storage_quality", "stored", "stored_company", "stored_numbers"),
     *("stored_sharding", "switch", "training", "variance_reduced", "variance_reduced_company"),
-    *("warm_start"),
+    "warm_start",
+}
+
+# Files whose tests, except the slow ones, are fast. With the quick part of the contract they build
+# and trace every public name.
+FAST = {
+    *("anatomy", "bad_options", "catalogue", "contract_state", "explain", "goldens"),
+    *("oracles_follow_goldens", "oracles_follow_tree_goldens", "params_refused", "sinks"),
+    *("state_dict", "suggested_range"),
 }
 
 
@@ -65,14 +73,17 @@ def number(item) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Mark the cases beyond CASES as slow; take the asked slice of the slow tests."""
+    """Mark cases as slow and files as fast; take the asked slice of the slow tests."""
     cases = collections.defaultdict(list)
     for item in items:
         if item.path.stem.removeprefix("test_") in THINNED and not item.get_closest_marker("slow"):
-            cases[item.path, item.originalname].append(item)
+            cases[item.nodeid.partition("[")[0]].append(item)
     for same in cases.values():
         for item in sorted(same, key=number)[CASES:]:
             item.add_marker(pytest.mark.slow)
+    for item in items:
+        if item.path.stem.removeprefix("test_") in FAST and not item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.fast)
     if config.getoption("slow_slice", None):
         count, parts = map(int, config.getoption("slow_slice").split("/"))
         left_out = {

@@ -71,8 +71,3 @@ def test_optimizers_know_nothing_of_what_crosses_them():
         words |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute)}
         words |= {a.arg for a in ast.walk(tree) if isinstance(a, ast.arg)}
         assert not [w for w in words if any(b in w for b in banned)], path.name
-
-
-def test_files_are_small():
-    for path in [*PACKAGE.rglob("*.py"), *Path(__file__).parent.rglob("*.py")]:
-        assert len(path.read_text().splitlines()) <= 300, path
