@@ -21,7 +21,7 @@ LARGEST = 500_000_000  # bytes of compiled programs that are kept
 
 # Files whose parametrized tests run CASES of their cases by default, and the others as slow tests.
 # Most of a case's time is the compilation of its own programs.
-CASES = 5
+CASES = 3
 THINNED = {
     *("blend", "choosing", "compare_names", "effective", "fuzz", "hard_examples"),
     *("hypergradient", "known_answers", "known_errors", "layerwise", "learning_rate_control"),
@@ -66,6 +66,12 @@ def pytest_configure(config):
         os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 
 
+def theme(item) -> str:
+    """Return "x" for tests/test_x.py."""
+    path = item.path.relative_to(item.config.rootpath).as_posix()
+    return path.removeprefix("tests/test_").removesuffix(".py")
+
+
 def number(item) -> int:
     """Return a number that depends on the test's name alone."""
     return zlib.crc32(item.nodeid.encode())
@@ -76,13 +82,13 @@ def pytest_collection_modifyitems(config, items):
     """Mark cases as slow and files as fast; take the asked slice of the slow tests."""
     cases = collections.defaultdict(list)
     for item in items:
-        if item.path.stem.removeprefix("test_") in THINNED and not item.get_closest_marker("slow"):
+        if theme(item) in THINNED and not item.get_closest_marker("slow"):
             cases[item.nodeid.partition("[")[0]].append(item)
     for same in cases.values():
         for item in sorted(same, key=number)[CASES:]:
             item.add_marker(pytest.mark.slow)
     for item in items:
-        if item.path.stem.removeprefix("test_") in FAST and not item.get_closest_marker("slow"):
+        if theme(item) in FAST and not item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.fast)
     if config.getoption("slow_slice", None):
         count, parts = map(int, config.getoption("slow_slice").split("/"))
