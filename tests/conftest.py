@@ -25,11 +25,11 @@ CASES = 3
 THINNED = {
     *("blend", "choosing", "compare_names", "effective", "fuzz", "hard_examples"),
     *("hypergradient", "known_answers", "known_errors", "layerwise", "learning_rate_control"),
-    *("load_state_dict", "matrices", "monitored", "monitored_company", "noise_scale", "parts"),
+    *("matrices", "monitored", "monitored_company", "noise_scale"),
     *("partitioned", "partitioned_company", "pathologies_claims", "plateau", "plateau_state"),
     *("properties", "range_test", "rounded", "rounded_company", "rounded_learns"),
-    *("schedule_objects", "schedules", "sharding_meshes", "smoothed", "sophia"),
-    *("state_shardings", "storage_quality", "stored", "stored_company", "stored_numbers"),
+    *("sharding_meshes", "smoothed", "sophia"),
+    *("state_shardings", "storage_quality", "stored_company", "stored_numbers"),
     *("stored_sharding", "switch", "training", "variance_reduced", "variance_reduced_company"),
     "warm_start",
 }
