@@ -27,7 +27,7 @@ from adaptive_optax.learning_rate.range_test import lr_range_test as lr_range_te
 from adaptive_optax.learning_rate.suggested_range import suggested_range as suggested_range
 from adaptive_optax.learning_rate.unfreezing import gradual_unfreezing as gradual_unfreezing
 from adaptive_optax.learning_rate.warm_start import warm_start as warm_start
-from adaptive_optax.monitoring import sinks as sinks
+from adaptive_optax.logging import sinks as sinks
 from adaptive_optax.monitoring.explain import explain as explain
 from adaptive_optax.monitoring.metrics import metrics as metrics
 from adaptive_optax.monitoring.monitored import monitored as monitored

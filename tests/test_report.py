@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_cases import NAN, run
-
-from adaptive_optax.monitoring import report, report_page, sinks
-from adaptive_optax.monitoring.logs import Series
 from adaptive_optax.monitoring.report_panels import MOST_LINES, panels
 from adaptive_optax.monitoring.report_runs import Run
 from adaptive_optax.monitoring.report_svg import BOTTOM, LEFT, RIGHT, TOP
+from report_cases import NAN, run
+
+from adaptive_optax.logging.read_log import Series
+from adaptive_optax.monitoring import report, report_page, sinks
 
 
 class Parsed(HTMLParser):

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from report_cases import INF, NAN, run, series
-
 from adaptive_optax.monitoring.report_notes import notes
 from adaptive_optax.monitoring.report_runs import summary, total
 from adaptive_optax.monitoring.report_svg import thinned
+from report_cases import INF, NAN, run, series
 
 
 @pytest.mark.parametrize("points", [4, 5, 10, 101])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adaptive_optax.monitoring.logs import SUFFIXES, NotALogError, Series, read_log
+from adaptive_optax.logging.read_log import SUFFIXES, NotALogError, Series, read_log
 
 
 class Run(NamedTuple):

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-from adaptive_optax.monitoring.logs import Series
 from adaptive_optax.monitoring.report_runs import Run
+
+from adaptive_optax.logging.read_log import Series
 
 MOST_LINES = 24  # in a picture: eight colours in three dashes
 MOST_PANELS = 60

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import numpy as np
-
-from adaptive_optax.monitoring.logs import Series
 from adaptive_optax.monitoring.report_runs import Run, total
+
+from adaptive_optax.logging.read_log import Series
 
 DERIVED = ("update_ratio", "cosine", "gradient_noise")  # not finite where a norm is 0, rightly
 LARGE_RATIO = 1e-1  # of update to parameters; about 1e-3 is usual

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-
-from adaptive_optax.monitoring.logs import Series
 from adaptive_optax.monitoring.report_panels import Panel
+
+from adaptive_optax.logging.read_log import Series
 
 WIDTH, HEIGHT = 440, 220
 LEFT, RIGHT, TOP, BOTTOM = 54, 430, 10, 194  # the frame of the curves

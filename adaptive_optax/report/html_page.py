@@ -4,12 +4,12 @@ import html
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-
-from adaptive_optax.monitoring import report_svg
 from adaptive_optax.monitoring.report_notes import notes
 from adaptive_optax.monitoring.report_panels import Panel, panels
 from adaptive_optax.monitoring.report_runs import Run, summary
 from adaptive_optax.monitoring.report_style import SCRIPT, STYLE
+
+from adaptive_optax.monitoring import report_svg
 
 MOST_NOTES = 40
 POINTS = 700  # of a line, about two a pixel
