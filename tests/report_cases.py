@@ -1,9 +1,9 @@
 """Runs for the tests of the report, by their values."""
 
 import numpy as np
-from adaptive_optax.monitoring.report_runs import known_run
 
 from adaptive_optax.logging.read_log import Series
+from adaptive_optax.report.runs import known_run
 
 NAN, INF = float("nan"), float("inf")
 

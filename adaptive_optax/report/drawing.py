@@ -1,81 +1,127 @@
-"""A picture of the report as SVG, drawn without any package.
+"""Draw a picture of the report with matplotlib, as SVG that stands inside the page.
 
-Points are in picture units, one decimal. The script of the page reads values back from them by
-the attributes data-x0 ... data-log, so that the numbers stand in the file once.
+The file holds each number once: the page's script reads values back from the points of the curves,
+by the limits in `Picture.data`. Text and grid take their colours from the page's style.
 """
 
-import math
-from collections.abc import Iterator
+import io
+import re
 from typing import NamedTuple
 
 import numpy as np
-from adaptive_optax.monitoring.report_panels import Panel
+from markupsafe import Markup
+from matplotlib import style, ticker
+from matplotlib.figure import Figure
 
-from adaptive_optax.logging.read_log import Series
+from adaptive_optax.report.panels import Panel
 
-WIDTH, HEIGHT = 440, 220
-LEFT, RIGHT, TOP, BOTTOM = 54, 430, 10, 194  # the frame of the curves
-FLOOR = BOTTOM - 10  # where the least value above 0 stands on a log axis that shows 0 too
-COLOURS, DASHES = 8, ("", "5 3", "1.5 3")
-MOST_MARKS = 40  # of values that are not finite, a line
-_LARGEST = 1e300  # drawn no higher: differences stay finite
+WIDTH, HEIGHT = 440, 220  # user units of the SVG
+LEFT, RIGHT, TOP, BOTTOM = 64, 430, 10, 180  # the frame of the curves
+# Okabe and Ito's colours, which colour-blind readers can tell apart; brown in place of their
+# yellow, which is hard to see on white. Black is the colour of the page's text.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
+DASHES = ((), (5, 3), (1.5, 3))
+MOST_MARKS = 40  # of values that are not finite
+LARGEST = 1e150  # drawn no higher: limits and differences stay finite
 
-
-class Axis(NamedTuple):
-    """How values become heights."""
-
-    low: float  # at `bottom`; a logarithm on a log axis
-    high: float  # at TOP
-    log: bool
-    bottom: float  # BOTTOM, or FLOOR where values of 0 stand below it
-
-    def heights(self, values: np.ndarray) -> np.ndarray:
-        """From the top, in picture units; NaN for what is not finite."""
-        known = np.where(np.isfinite(values), np.clip(values, -_LARGEST, _LARGEST), np.nan)
-        if self.log:
-            positive = known > 0
-            known = np.log10(np.where(positive, known, 1.0), where=positive, out=known.copy())
-        share = (known - self.low) / (self.high - self.low)
-        found = self.bottom - share * (self.bottom - TOP)
-        return np.where(positive | np.isnan(known), found, BOTTOM) if self.log else found
+_STYLE = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "adaptive_optax",
+    "path.simplify": False,  # `thinned` has done it
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+    "axes.edgecolor": "none",
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "lines.linewidth": 1.4,
+    "lines.solid_capstyle": "round",
+    **dict.fromkeys(("xtick.bottom", "ytick.left", "ytick.minor.left"), False),
+}
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
-def svg(panel: Panel, steps: tuple[int, int], points: int) -> str:
-    """The picture.
+class Picture(NamedTuple):
+    """What stands inside an svg element, and what the script needs to read values back."""
+
+    body: Markup
+    data: dict[str, float]  # limits x0, x1, y0, y1 (of logarithms if log); log; zero
+
+
+def draw(panel: Panel, steps: tuple[int, int], points: int) -> Picture:
+    """Draw a picture.
 
     Args:
       panel: what it shows.
       steps: the first and the last step of the axis, which all pictures share.
       points: of each line at most; the least and the largest value of each stretch are kept.
     """
-    axis = _axis(panel)
-    first, last = steps
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" data-x0="{first}" data-x1="{last}" '
-        f'data-y0="{axis.low!r}" data-y1="{axis.high!r}" data-bottom="{axis.bottom}" '
-        f'data-log="{int(axis.log)}">'
-    ]
-    parts += _grid(axis, steps)
-    if panel.guide is not None:
-        y = float(axis.heights(np.array([panel.guide]))[0])
-        parts.append(f'<line class="guide" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-    for number, line in enumerate(panel.lines):
-        parts += _curve(line.series, axis, steps, points, number)
-    parts.append(f'<line class="cursor" x1="0" x2="0" y1="{TOP}" y2="{BOTTOM}"/></svg>')
-    return "".join(parts)
+    low, high, zero = _limits(panel)
+    x0, x1 = steps if steps[1] > steps[0] else (steps[0] - 0.5, steps[0] + 0.5)
+    with style.context(_STYLE, after_reset=True):
+        figure = Figure((WIDTH / 72, HEIGHT / 72))
+        frame = (LEFT, HEIGHT - BOTTOM, RIGHT - LEFT, BOTTOM - TOP)
+        axes = figure.add_axes(tuple(np.divide(frame, (WIDTH, HEIGHT, WIDTH, HEIGHT))))
+        locator: ticker.Locator = ticker.MaxNLocator(6)
+        ends = (low, high)
+        if panel.log:
+            axes.set_yscale("log")
+            axes.yaxis.set_minor_locator(ticker.NullLocator())
+            ends = (10**low, 10**high)
+            locator = ticker.LogLocator(subs=(1, 2, 5) if high - low < 2 else (1,), numticks=7)
+        marks = np.asarray(locator.tick_values(*ends))
+        if zero:
+            clear = 10 ** (low + 0.08 * (high - low))  # of the mark of 0
+            marks = np.append(zero, marks[marks > clear])
+        axes.set_yticks(marks)
+        axes.set(xlim=(x0, x1), ylim=ends)
+        axes.yaxis.set_major_formatter(lambda v, _: "0" if v == zero else _short(v))
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
+        axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
+        axes.set(xlabel="step", ylabel=panel.axis)
+        axes.grid(axis="y", gid="grid", clip_on=False)
+        if panel.guide is not None:
+            axes.axhline(panel.guide, gid="guide", clip_on=False)
+        bad = np.zeros(0)
+        for number, line in enumerate(panel.lines):
+            series = line.series
+            kept = thinned(series.steps, series.values, points)
+            missing = np.cumsum(~np.isfinite(series.values))[kept]
+            # Each stretch begins with a gap and its first point twice: one point alone is a dot.
+            begin = np.flatnonzero(np.diff(missing, prepend=-1))
+            x = np.insert(series.steps[kept].astype(np.float64), begin, np.nan)
+            y = np.clip(series.values[kept], -LARGEST, LARGEST)
+            if panel.log:
+                y = np.where(y > 0, np.maximum(y, 1 / LARGEST), zero)
+            y = np.insert(y, begin, np.nan)
+            twice = np.flatnonzero(np.isnan(x)) + 1
+            colour, dash = look(number)
+            axes.plot(
+                *(np.insert(each, twice, each[twice]) for each in (x, y)),
+                color=colour,
+                linestyle=(0, dash) if dash else "-",
+                gid="curve",
+                clip_on=False,
+            )
+            bad = np.append(bad, series.steps[~np.isfinite(series.values)])
+        for place in np.unique(np.round((bad - x0) / (x1 - x0) * MOST_MARKS)) / MOST_MARKS:
+            axes.text(place, 1, "\N{MULTIPLICATION SIGN}", transform=axes.transAxes, gid="bad")
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata=_NO_METADATA)
+    data = {"x0": x0, "x1": x1, "y0": low, "y1": high, "log": int(panel.log), "zero": zero}
+    return Picture(_inside(text.getvalue()), data)
 
 
-def look(number: int) -> tuple[str, str]:
-    """The class and the dashes of a line, by its place in the picture."""
-    return f"c{number % COLOURS}", DASHES[number // COLOURS % len(DASHES)]
+def look(number: int) -> tuple[str, tuple[float, ...]]:
+    """Return the colour and the dashes of a line, by its place in the picture."""
+    return COLOURS[number % len(COLOURS)], DASHES[number // len(COLOURS) % len(DASHES)]
 
 
 def thinned(places: np.ndarray, values: np.ndarray, points: int) -> np.ndarray:
-    """Indices of at most so many finite points: first, last, and each stretch's extremes.
+    """Return indices of at most `points` finite points: first, last, each stretch's extremes.
 
     Args:
       places: rising, such as steps.
-      values: as many; not finite ones are passed over.
+      values: as many; values that are not finite are left out.
       points: at least 4.
 
     >>> thinned(np.arange(100), np.where(np.arange(100) == 42, 9.0, 0.0), 4).tolist()
@@ -95,102 +141,46 @@ def thinned(places: np.ndarray, values: np.ndarray, points: int) -> np.ndarray:
     return np.unique(kept)
 
 
-def _curve(
-    series: Series, axis: Axis, steps: tuple[int, int], points: int, number: int
-) -> Iterator[str]:
-    colour, dash = look(number)
-    kept = thinned(series.steps, series.values, points)
-    xs, ys = _across(series.steps[kept], steps), axis.heights(series.values[kept])
-    missing = np.cumsum(~np.isfinite(series.values))[kept]
-    breaks = np.diff(missing, prepend=-1) > 0  # no line over what is not finite
-    words, alone = [], False
-    for x, y, new in zip(xs, ys, breaks, strict=True):
-        words.append(("h0" if alone and new else "") + ("M" if new else "L") + f"{x:.1f} {y:.1f}")
-        alone = bool(new)
-    style = f' stroke-dasharray="{dash}"' if dash else ""
-    end = "h0" if alone else ""  # a dot
-    yield f'<path class="curve {colour}"{style} d="{"".join(words)}{end}"/>'
-    bad = _across(series.steps[~np.isfinite(series.values)], steps)
-    for x in np.unique(np.round(bad / (RIGHT - LEFT) * MOST_MARKS)) / MOST_MARKS * (RIGHT - LEFT):
-        yield f'<text class="bad" x="{x:.1f}" y="{TOP + 5}">&#215;</text>'
+def _limits(panel: Panel) -> tuple[float, float, float]:
+    """Return the limits of the y axis, as logarithms if it is one, and where 0 stands on it.
 
-
-def _across(steps: np.ndarray, ends: tuple[int, int]) -> np.ndarray:
-    first, last = ends
-    return LEFT + (steps - first) / max(last - first, 1) * (RIGHT - LEFT)
-
-
-def _axis(panel: Panel) -> Axis:
-    every = [line.series.values for line in panel.lines]
-    known = np.concatenate([values[np.isfinite(values)] for values in every])
-    if panel.guide is not None:
-        known = np.append(known, panel.guide)
-    known = np.clip(known, -_LARGEST, _LARGEST)
-    bottom = float(BOTTOM)
+    A log axis shows values up to 0 at its lower end, where the third number is their place. It is
+    0.0 if there is none.
+    """
+    guide = [] if panel.guide is None else [np.array([panel.guide])]
+    known = np.concatenate([line.series.values for line in panel.lines] + guide)
+    known = np.clip(known[np.isfinite(known)], -LARGEST, LARGEST)
+    has_zero = panel.log and (known <= 0).any()
     if panel.log:
-        if (known <= 0).any():
-            bottom = float(FLOOR)
-        known = np.log10(known[known > 0])
+        known = np.log10(np.maximum(known[known > 0], 1 / LARGEST))
     low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
     room = (high - low) * 0.04 or (0.5 if panel.log else abs(high) * 0.1 or 1.0)
-    return Axis(low - room, high + room, panel.log, bottom)
+    low -= 3 * room if has_zero else room
+    return low, high + room, 10**low if has_zero else 0.0
 
 
-def _grid(axis: Axis, steps: tuple[int, int]) -> Iterator[str]:
-    for value in _decades(axis) if axis.log else _round(axis.low, axis.high):
-        y = float(axis.heights(np.array([value]))[0])
-        if value == 0 or y < BOTTOM - 12 or axis.bottom == BOTTOM:  # else over the 0 below
-            yield f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            yield f'<text class="value" x="{LEFT - 5}" y="{y + 4:.1f}">{_word(value)}</text>'
-    for value in _round(*steps) if steps[1] > steps[0] else [float(steps[0])]:
-        if value == int(value):
-            x = float(_across(np.array([value]), steps)[0])
-            yield f'<text class="step" x="{x:.1f}" y="{BOTTOM + 15}">{_short(int(value))}</text>'
+def _inside(svg: str) -> Markup:
+    """Return what stands inside matplotlib's svg element, small and without ids.
 
-
-def _round(low: float, high: float, many: int = 5) -> list[float]:
-    """Round numbers from low to high, about so many.
-
-    >>> _round(0, 1000)
-    [0.0, 200.0, 400.0, 600.0, 800.0, 1000.0]
+    Several pictures stand in one page, so ids would come twice; ours become classes.
     """
-    apart = (high - low) / many
-    decade = 10.0 ** math.floor(math.log10(apart))
-    apart = next(m for m in (1, 2, 5, 10) if m * decade >= apart * 0.999) * decade
-    return [k * apart for k in range(math.ceil(low / apart), math.floor(high / apart) + 1)]
+    svg = svg[svg.index("</defs>") + len("</defs>") : svg.rindex("</svg>")]
+    svg = re.sub(r' id="(curve|grid|guide|bad)"', r' class="\1"', svg)
+    svg = re.sub(r' id="[^"]*"| transform="rotate\(-0 [^"]*"| font-family: [^;"]*;', "", svg)
+    svg = re.sub(r'="[^"]*"', _one_decimal, svg)  # in attributes; texts stay as they are
+    svg = svg.replace("#000000", "var(--ink)").replace("<g/>", "")
+    return Markup(re.sub(r"\s+", " ", svg))
 
 
-def _decades(axis: Axis) -> list[float]:
-    """Values to mark on a log axis: few decades; within two of them 2 and 5 as well."""
-    zero = [0.0] if axis.bottom != BOTTOM else []
-    if axis.high - axis.low < 0.7 and abs(axis.high) < 290:
-        return zero + _round(10**axis.low, 10**axis.high)
-    powers = range(math.floor(axis.low), math.ceil(axis.high) + 1)
-    apart = math.ceil(len(powers) / 7)
-    many = (1, 2, 5) if axis.high - axis.low < 2 else (1,)
-    marks = [float(f"{m}e{power}") for power in powers if power % apart == 0 for m in many]
-    return zero + [v for v in marks if v and axis.low <= math.log10(v) <= axis.high]
+def _one_decimal(attribute: re.Match[str]) -> str:
+    return re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}", attribute[0])
 
 
-def _word(value: float) -> str:
-    """A mark's value in few characters.
+def _short(value: float) -> str:
+    """Return a tick's value in few characters.
 
-    >>> [_word(value) for value in (0.25, 1e-07, 300.0, 0.0)]
+    >>> [_short(value) for value in (0.25, 1e-07, 300.0, 0.0)]
     ['0.25', '1e-7', '300', '0']
     """
-    if value == 0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.5g}"
-    digits, power = f"{value:.2e}".split("e")
-    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
-
-
-def _short(number: int) -> str:
-    """A step in few characters.
-
-    >>> [_short(n) for n in (0, 950, 12_000, 1_500_000)]
-    ['0', '950', '12k', '1.5M']
-    """
-    for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if number >= size:
-            return f"{number / size:.6g}{letter}"
-    return str(number)
+    digits, _, power = f"{value:.5g}".partition("e")
+    return f"{digits}e{int(power)}" if power else digits
