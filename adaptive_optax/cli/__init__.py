@@ -32,26 +32,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else list(argv)
     style = argparse.RawDescriptionHelpFormatter
-    every = [str(module.__doc__).partition("\n\nThe exit")[0] for module in COMMANDS.values()]
+    helps = {name: str(module.__doc__).partition("\n\n") for name, module in COMMANDS.items()}
+    examples = [text.partition("\n\n")[0] for _, _, text in helps.values()]
     parser = argparse.ArgumentParser(
         "adaptive-optax",
         description="Adaptive-learning-rate optimizers for JAX.",
-        epilog="\n".join(["Examples:", *(text.partition("Examples:\n")[2] for text in every)]),
+        epilog="\n".join(["examples:", *examples]),
         formatter_class=style,
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name, module in COMMANDS.items():
-        title, _, examples = str(module.__doc__).partition("\n\n")
+    for name, (title, _, text) in helps.items():
         title = title[0].lower() + title[1:-1]
         command = commands.add_parser(
             name,
             help=title,
             description=title,
-            epilog=examples,
+            epilog=f"examples:\n{text}",
             formatter_class=style,
         )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        COMMANDS[name].add_arguments(command)
+        command.set_defaults(run=COMMANDS[name].run)
     try:
         options = parser.parse_args(words)
         options.words = words

@@ -1,21 +1,22 @@
 """Train one model with several optimizers and say which to take.
 
-Examples:
-adaptive-optax compare
-all optimizers on digits, learning rates searched: under 3 minutes on 2 cores
-adaptive-optax compare --optimizers "adam,radam,lookahead(radam)" --seeds 5
-adaptive-optax compare --optimizers sgd,adagrad,rmsprop,adam --learning-rate 0.001
-the classical comparison at one fixed learning rate
-adaptive-optax compare --optimizers adam,lion --learning-rate step
-a schedule over searched learning rates; 0.01:step starts at this one
-adaptive-optax compare --task text --optimizers "adam,lion,blend(adam+lion),switch(adam->sgd)"
-mixtures, tuned by as many runs as one optimizer; at half of the run is where it switches
-adaptive-optax compare --optimizers "switch(adam->sgd,when=swats),lookahead(radam,every=10)"
-options of wrappers, as their functions name them
-adaptive-optax compare --task regression --optimizers sgd --learning-rate 0.01
-adaptive-optax compare --seeds 10 --out tens --resume
-resumes where a kill or Ctrl-C ended it; safe to start again and again
-adaptive-optax compare --task cifar10 --data-dir ~/data/cifar-10-batches-py --epochs 20
+  adaptive-optax compare
+      all optimizers on digits, learning rates searched: under 3 minutes on 2 cores
+  adaptive-optax compare --optimizers "adam,radam,lookahead(radam)" --seeds 5
+  adaptive-optax compare --optimizers sgd,adagrad,rmsprop,adam --learning-rate 0.001
+      the classical comparison at one fixed learning rate
+  adaptive-optax compare --optimizers adam,lion --learning-rate step
+      a schedule over searched learning rates; 0.01:step starts at this one
+  adaptive-optax compare --task text --optimizers "adam,lion,blend(adam+lion),switch(adam->sgd)"
+      mixtures, tuned by as many runs as one optimizer; at half of the run is where it switches
+  adaptive-optax compare --optimizers "switch(adam->sgd,when=swats),lookahead(radam,every=10)"
+      options of wrappers, as their functions name them
+  adaptive-optax compare --task regression --optimizers sgd --learning-rate 0.01
+  adaptive-optax compare --seeds 10 --out tens --resume
+      resumes where a kill or Ctrl-C ended it; safe to start again and again
+  adaptive-optax compare --task cifar10 --data-dir ~/data/cifar-10-batches-py --epochs 20
+
+The exit code is 0 if it has compared, 2 for what you can set right, and 130 after Ctrl-C.
 """
 
 import argparse

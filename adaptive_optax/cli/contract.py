@@ -1,6 +1,5 @@
 """Try the contract on any optax-style transformation.
 
-Examples:
   adaptive-optax contract optax.adam
       every property of the contract, with evidence of broken ones: 10 seconds
   adaptive-optax contract my_module:my_optimizer adaptive_optax.lion

@@ -1,6 +1,5 @@
 """Say what a transformation is made of, and what in it does not work.
 
-Examples:
   adaptive-optax explain my_module:my_optimizer
       what it is made of, and what in it does nothing or does harm
   adaptive-optax explain optax.adamw

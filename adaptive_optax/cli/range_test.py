@@ -1,12 +1,13 @@
 """Find the learning rates that an optimizer bears on a task.
 
-Examples:
-adaptive-optax range-test
-five optimizers on digits: about a minute on 2 cores
-adaptive-optax range-test --optimizers "adam,lookahead(adam),optax:adabelief" --steps 500
-adaptive-optax range-test --optimizers my_module:my_optimizer --lowest 1e-4 --highest 100
-adaptive-optax range-test --task regression --method sweep
-one run per optimizer, whose learning rate grows; rough
+  adaptive-optax range-test
+      five optimizers on digits: about a minute on 2 cores
+  adaptive-optax range-test --optimizers "adam,lookahead(adam),optax:adabelief" --steps 500
+  adaptive-optax range-test --optimizers my_module:my_optimizer --lowest 1e-4 --highest 100
+  adaptive-optax range-test --task regression --method sweep
+      one run per optimizer, whose learning rate grows; rough
+
+The exit code is 0 if it has tested, 2 for what you can set right, and 130 after Ctrl-C.
 """
 
 import argparse

@@ -1,6 +1,5 @@
 """Write one page of HTML about the logs in a directory.
 
-Examples:
   adaptive-optax report runs
       every .jsonl and .csv log in runs and its folders, as runs/report.html
   adaptive-optax report runs --out report.html
