@@ -6,6 +6,7 @@ from rich.console import Console
 from test_compare_task import line
 
 from adaptive_optax import cli, comparison
+from adaptive_optax.cli.compare import TASKS
 from adaptive_optax.comparison import tasks
 from adaptive_optax.comparison.progress import Bar, Lines
 
@@ -71,6 +72,23 @@ def test_a_missing_extra_is_named_in_one_line(module, monkeypatch, capsys):
     told = capsys.readouterr().err
     assert 'pip install "adaptive-optax[compare]"' in told
     assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["jinja2", "matplotlib"])
+def test_a_missing_package_of_the_report_is_named(module):
+    code = (
+        f"import sys; sys.modules['{module}'] = None;"
+        "from adaptive_optax import cli; sys.exit(cli.main(['report', '.']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f'report: {module} is missing; install it with: pip install "adaptive-optax[monitor]"\n'
+    )
+
+
+def test_help_names_every_task():
+    assert set(TASKS.replace(" (default)", "").split(", ")) == set(tasks.TASKS)
 
 
 def test_ctrl_c_exits_with_130_and_writes(tiny, monkeypatch, capsys, tmp_path):

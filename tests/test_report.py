@@ -222,6 +222,25 @@ def test_odd_values_are_drawn(name, values):
     assert all(LEFT <= x <= RIGHT and TOP <= y <= BOTTOM for x, y in points)
 
 
+def test_the_same_log_gives_the_same_page(logs):
+    first = write_report(logs).read_bytes()
+    assert write_report(logs).read_bytes() == first
+    assert b" id=" not in first  # ids would come twice, since several pictures stand in the page
+
+
+def test_every_picture_has_labels_on_both_axes(logs):
+    text = write_report(logs).read_text("utf-8")
+    figures = re.findall(r"<figure>.*?</figure>", text, re.S)
+    assert len(figures) == 5
+    for figure, label in zip(
+        figures,
+        ["loss", "learning rate", "|update| / |parameters|", "value", "learning rate"],
+        strict=True,
+    ):
+        assert f">{label}</text>" in figure
+        assert ">step</text>" in figure
+
+
 def called(*words):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)

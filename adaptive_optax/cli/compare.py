@@ -28,6 +28,8 @@ from adaptive_optax.logging.optional_packages import optional
 
 TASKS = "digits (default), digits_mlp, text, imbalanced, imbalanced_weighted, cifar10, regression"
 
+PASSED = ("seeds", "epochs", "grid", "evaluate_every", "learning_rate", "data_dir", "out", "resume")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the sub-command."""
@@ -83,14 +85,7 @@ def run(options: argparse.Namespace) -> int:
         found = comparison.compare(
             options.task,
             options.optimizers,
-            seeds=options.seeds,
-            epochs=options.epochs,
-            grid=options.grid,
-            evaluate_every=options.evaluate_every,
-            learning_rate=options.learning_rate,
-            data_dir=options.data_dir,
-            out=options.out,
-            resume=options.resume,
+            **{name: getattr(options, name) for name in PASSED},
             progress=progress,
         )
     except (ValueError, OSError) as error:

@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adaptive_optax.logging.paths import writing
+
 if TYPE_CHECKING:
     from adaptive_optax.testing.case import Property
     from adaptive_optax.testing.result import Report
@@ -65,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         properties = chosen("contract", options.properties, options.without or ())
         if path:
-            _check_writable(path)
+            with writing(f"contract(page={options.page!r})"):  # fails before the run, not after it
+                path.open("a").close()
         elif not options.targets:
             raise ValueError("contract: give a target, such as optax.adam; --help has examples.")
         with from_here():
@@ -132,14 +135,3 @@ def _reports(
         if verbose and not alone and report.failures:
             print(listed(report.failures), flush=True)
     return reports
-
-
-def _check_writable(path: Path) -> None:
-    """Fail before the run, and not after it, if the file cannot be written."""
-    try:
-        path.open("a").close()
-    except OSError as error:
-        raise OSError(
-            f"contract(page={str(path)!r}): cannot write there ({error.strerror or error}); "
-            f"give another file."
-        ) from error

@@ -153,10 +153,10 @@ def table(task: str, found: "Mapping[str, RangeResult]") -> Any:
     for title in ("take", "good from", "to", "diverges at", "loss before", "at its best"):
         made.add_column(title, justify="right")
     for name, result in found.items():
-        edge = f"{result.diverges_at:.2g}" if math.isfinite(result.diverges_at) else "-"
-        rates = (f"{rate:.2g}" for rate in (result.suggestion, result.low, result.high))
+        rates = (result.suggestion, result.low, result.high, result.diverges_at)
+        cells = [f"{rate:.2g}" if math.isfinite(rate) else "-" for rate in rates]
         losses = (f"{loss:.3g}" for loss in (result.first_loss, result.lowest_loss))
-        made.add_row(name, *rates, edge, *losses)
+        made.add_row(name, *cells, *losses)
     return made
 
 
@@ -166,17 +166,14 @@ def draw(task: str, found: "Mapping[str, RangeResult]", path: Path) -> None:
 
     columns = min(len(found), 3)
     lines = math.ceil(len(found) / columns)
-    size = (max(4.2 * columns, 6.0), 3.0 * lines + 0.5)
-    figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(lines, columns, squeeze=False).ravel()
-    for at, (panel, (name, result)) in enumerate(zip(panels, found.items(), strict=False)):
-        result.plot(panel).set_title(name, fontsize=11)
+    figure = Figure((max(4.2 * columns, 6.0), 3.0 * lines + 0.5), layout="constrained")
+    for at, (name, result) in enumerate(found.items(), 1):
+        panel = result.plot(figure.add_subplot(lines, columns, at))
+        panel.set_title(name, fontsize=11)
         label = panel.get_ylabel()
         panel.set_ylabel("")
-        if at + columns < len(found):
+        if at + columns <= len(found):
             panel.set_xlabel("")
-    for panel in panels[len(found) :]:
-        panel.set_visible(False)
     figure.supylabel(label, fontsize=10)
     figure.suptitle(f"{task}: learning-rate range test", fontsize=12)
     figure.savefig(path, dpi=110)

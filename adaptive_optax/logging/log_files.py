@@ -9,9 +9,9 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator
 from itertools import starmap
-from pathlib import Path
 from typing import Any, TextIO
 
+from adaptive_optax.logging.paths import checked_path, writing
 from adaptive_optax.logging.read_log import Number, Row, csv_rows, json_row, json_rows
 from adaptive_optax.logging.rows import checked_step
 from adaptive_optax.logging.sink import RowSink
@@ -23,11 +23,9 @@ class _LogFile(RowSink):
     def __init__(self, path: str | os.PathLike[str], *, resume_at: int | None = None):
         super().__init__()
         name = type(self).__name__
-        if not isinstance(path, str | os.PathLike):
-            raise TypeError(f"{name}(path={path!r}): path must be a string or a Path.")
-        self.path = Path(path)
+        self.path = checked_path(name, "path", path)
         start = None if resume_at is None else checked_step(name, resume_at, "resume_at")
-        try:
+        with writing(repr(self)):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.exists():
                 self._mend_last_line()
@@ -35,11 +33,6 @@ class _LogFile(RowSink):
                 if start is not None:
                     self._rewrite(row for row in self._rows() if row[0] < start)
             self._file = self._opened()
-        except OSError as error:
-            raise OSError(
-                f"{name}({str(path)!r}): cannot write there ({error.strerror or error}); give "
-                f"another file."
-            ) from error
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"

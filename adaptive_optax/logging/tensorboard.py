@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from adaptive_optax.logging.optional_packages import optional
+from adaptive_optax.logging.paths import checked_path, writing
 from adaptive_optax.logging.read_log import Number
 from adaptive_optax.logging.rows import checked_step
 from adaptive_optax.logging.sink import RowSink
@@ -28,23 +29,14 @@ class TensorBoard(RowSink):
 
     def __init__(self, directory: str | os.PathLike[str], *, resume_at: int | None = None):
         super().__init__()
-        if not isinstance(directory, str | os.PathLike):
-            raise TypeError(
-                f"TensorBoard(directory={directory!r}): directory must be a string or a Path."
-            )
+        self.directory = os.fspath(checked_path("TensorBoard", "directory", directory))
         start = None if resume_at is None else checked_step("TensorBoard", resume_at, "resume_at")
         package = optional("TensorBoard", "tensorboardX")
         self._events = optional("TensorBoard", "tensorboardX.proto.event_pb2")
         self._summaries = optional("TensorBoard", "tensorboardX.proto.summary_pb2")
-        self.directory = os.fspath(directory)
-        try:
+        with writing(repr(self), "directory"):
             # Its SummaryWriter would log a warning for each value that is not finite.
             self._writer: Any = package.FileWriter(self.directory, flush_secs=10)
-        except OSError as error:
-            raise OSError(
-                f"TensorBoard({self.directory!r}): cannot write there "
-                f"({error.strerror or error}); give another directory."
-            ) from error
         if start is not None:
             log = self._events.SessionLog(status=self._events.SessionLog.START)
             self._writer.add_event(self._events.Event(session_log=log), start)

@@ -38,8 +38,11 @@ class Terminal(RowSink):
         if total is not None:
             check_steps("Terminal", total=total)
         check_non_negative("Terminal", interval=interval)
+        optional("Terminal", "rich")
+        from rich.console import Console
+
         self._total, self._interval = total, interval
-        self._console = console or optional("Terminal", "rich.console").Console()
+        self._console = console or Console()
         self._blocks = ASCII if self._console.options.ascii_only else BLOCKS
         self._step = 0
         self._row: dict[str, Number] = {}  # the latest value of each metric

@@ -18,8 +18,10 @@ from adaptive_optax.core.arrays import divided, scaled, working_dtype
 from adaptive_optax.core.matrices import automatic_axes
 from adaptive_optax.core.rate import UNKNOWN
 
-NAMES = ("gradient_norm", "update_norm", "parameter_norm")
-NAMES += ("update_ratio", "cosine", "gradient_noise")
+NAMES = (
+    *("gradient_norm", "update_norm", "parameter_norm"),
+    *("update_ratio", "cosine", "gradient_noise"),
+)
 WHOLE = ""  # the name of all groups together
 DECAY = 0.9  # of the averages over measures that the noise is estimated from
 LARGE = 2**16  # numbers; smaller leaves share a condition
@@ -189,8 +191,10 @@ def _read(leaf: Leaf) -> Reading:
         return (*(size * m for size, m in zip(sizes, largest, strict=True)), cosine)
 
     fine = functools.reduce(jnp.logical_and, in_range)
-    found = jax.lax.cond(fine, lambda: finished(squares, product), carefully)
-    return Reading(*found, sample_of(leaf.g))
+    gradient, update, parameter, cosine = jax.lax.cond(
+        fine, lambda: finished(squares, product), carefully
+    )
+    return Reading(gradient, update, parameter, cosine, sample_of(leaf.g))
 
 
 def _sums(arrays: Any, largest: Any = (None, None, None)) -> tuple[list[jax.Array], jax.Array]:

@@ -72,9 +72,8 @@ def draw(panel: Panel, steps: tuple[int, int], points: int) -> Picture:
         if zero:
             clear = 10 ** (low + 0.08 * (high - low))  # of the mark of 0
             marks = np.append(zero, marks[marks > clear])
-        axes.set_yticks(marks)
+        axes.set_yticks(marks, ["0" if mark == zero else f"{mark:.5g}" for mark in marks])
         axes.set(xlim=(x0, x1), ylim=ends)
-        axes.yaxis.set_major_formatter(lambda v, _: "0" if v == zero else _short(v))
         axes.xaxis.set_major_locator(ticker.MaxNLocator(6, integer=True))
         axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
         axes.set(xlabel="step", ylabel=panel.axis)
@@ -83,26 +82,24 @@ def draw(panel: Panel, steps: tuple[int, int], points: int) -> Picture:
             axes.axhline(panel.guide, gid="guide", clip_on=False)
         bad = np.zeros(0)
         for number, line in enumerate(panel.lines):
-            series = line.series
-            kept = thinned(series.steps, series.values, points)
-            missing = np.cumsum(~np.isfinite(series.values))[kept]
-            # Each stretch begins with a gap and its first point twice: one point alone is a dot.
-            begin = np.flatnonzero(np.diff(missing, prepend=-1))
-            x = np.insert(series.steps[kept].astype(np.float64), begin, np.nan)
-            y = np.clip(series.values[kept], -LARGEST, LARGEST)
+            steps_of, values = line.series
+            kept = thinned(steps_of, values, points)
+            missing = np.cumsum(~np.isfinite(values))[kept]
+            stretches = np.split(kept, np.flatnonzero(np.diff(missing, prepend=-1)))[1:]
+            # Each begins with a gap and its first point twice, so that one point alone is a dot.
+            order = [place for part in stretches for place in (-1, part[0], *part)]
+            y = np.clip(values, -LARGEST, LARGEST)
             if panel.log:
                 y = np.where(y > 0, np.maximum(y, 1 / LARGEST), zero)
-            y = np.insert(y, begin, np.nan)
-            twice = np.flatnonzero(np.isnan(x)) + 1
             colour, dash = look(number)
             axes.plot(
-                *(np.insert(each, twice, each[twice]) for each in (x, y)),
+                *(np.append(each, np.nan)[order] for each in (steps_of, y)),
                 color=colour,
                 linestyle=(0, dash) if dash else "-",
                 gid="curve",
                 clip_on=False,
             )
-            bad = np.append(bad, series.steps[~np.isfinite(series.values)])
+            bad = np.append(bad, steps_of[~np.isfinite(values)])
         for place in np.unique(np.round((bad - x0) / (x1 - x0) * MOST_MARKS)) / MOST_MARKS:
             axes.text(place, 1, "\N{MULTIPLICATION SIGN}", transform=axes.transAxes, gid="bad")
         text = io.StringIO()
@@ -174,13 +171,3 @@ def _inside(svg: str) -> Markup:
 
 def _one_decimal(attribute: re.Match[str]) -> str:
     return re.sub(r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.1f}", attribute[0])
-
-
-def _short(value: float) -> str:
-    """Return a tick's value in few characters.
-
-    >>> [_short(value) for value in (0.25, 1e-07, 300.0, 0.0)]
-    ['0.25', '1e-7', '300', '0']
-    """
-    digits, _, power = f"{value:.5g}".partition("e")
-    return f"{digits}e{int(power)}" if power else digits

@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from adaptive_optax.logging.paths import writing
 from adaptive_optax.logging.read_log import printable
 from adaptive_optax.report import drawing
 from adaptive_optax.report.notes import notes
@@ -53,13 +54,8 @@ def report_on(
         )
     path = directory / "report.html" if out is None else Path(out)
     text = page(directory.resolve().name or "report", runs, others)
-    try:
+    with writing(f"report(out={os.fspath(path)!r})"):
         path.write_text(text, "utf-8")
-    except OSError as error:
-        raise OSError(
-            f"report(out={os.fspath(path)!r}): cannot write there ({error.strerror or error}); "
-            f"give another file."
-        ) from error
     return path, runs, all_notes(runs)
 
 
