@@ -73,7 +73,11 @@ def descend(
     if isinstance(body, LiftedRule) and body.descent == UPHILL and body.learning_rate is None:
         if not body.rule.takes_decay:
             return body.replace(**options, descent=descent).transformation()
-        if not callable(weight_decay) and isinstance(weight_decay, float | int) and not weight_decay:
+        if (
+            not callable(weight_decay)
+            and isinstance(weight_decay, float | int)
+            and not weight_decay
+        ):
             return body.replace(learning_rate=learning_rate, descent=descent).transformation()
     return Chained(direction, lift(Identity(), **options, descent=descent)).transformation()  # type: ignore[arg-type]
 

@@ -183,9 +183,7 @@ class LiftedRule(Body):
         static, arrays, descent = self.rule.static, self.rule.arrays, self.descent
         for i in pairs.trained:
             g, p = pairs.grads[i], pairs.params[i]
-            updates[i], rows[i] = move(
-                static, arrays, descent, labels[i], g, rows[i], p, steps[i]
-            )
+            updates[i], rows[i] = move(static, arrays, descent, labels[i], g, rows[i], p, steps[i])
         if len(pairs.trained) < len(updates):
             for i in set(range(len(updates))).difference(pairs.trained):
                 updates[i] = unmoved(pairs.grads[i], pairs.params[i])

@@ -47,7 +47,8 @@ class Split(Body):
     def init(self, params: Any) -> SplitState:
         labels = self.choose(params)
         return SplitState(
-            self.chosen.init(_only(labels, params, True)), self.rest.init(_only(labels, params, False))
+            self.chosen.init(_only(labels, params, True)),
+            self.rest.init(_only(labels, params, False)),
         )
 
     def update(

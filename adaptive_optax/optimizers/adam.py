@@ -197,8 +197,6 @@ RECORDS = (
             "keras": {"eps": 1e-7, "eps_placement": "uncorrected", "weight_decay": 4e-3},
             "optax": {"weight_decay": 1e-4},
         },
-        variants={
-            "adamw-independent": Variant({"weight_decay": 1e-3, "independent_decay": True})
-        },
+        variants={"adamw-independent": Variant({"weight_decay": 1e-3, "independent_decay": True})},
     ),
 )
