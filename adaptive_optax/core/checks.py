@@ -8,7 +8,7 @@ import contextlib
 import contextvars
 import difflib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -141,6 +141,13 @@ def check_rate(function: str = "", /, **values: Any) -> None:
             raise ValueError(
                 f"{function}({name}={value}): {name} must be finite and at least 0{ascent}."
             )
+
+
+def check_range(words: str, holds: Callable[[Any], bool], **values: Any) -> None:
+    """Each value that is a Python number is in the range; the error says that it must `words`."""
+    for name, value in values.items():
+        if isinstance(value, int | float | np.number) and not holds(value):
+            raise ValueError(f"{caller()}({name}={value}): {name} must {words}.")
 
 
 def check_transformation(function: str = "", /, **values: Any) -> None:
