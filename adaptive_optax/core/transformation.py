@@ -64,6 +64,7 @@ class Body(Value):
     token: ClassVar[str | None] = None  # makes a body equal to copies of itself alone
     keeps_parameters: ClassVar[bool] = False  # its state has what the parameters were moved to
     passes_gradients: ClassVar[bool] = False  # inner is given the gradients as they are
+    encodes_state: ClassVar[bool] = False  # its state has codes in place of inner's slots
     observes: ClassVar[bool] = False  # its updates are those of inner
     shares_state: ClassVar[bool] = False  # its state is that of inner, with nothing added
 

@@ -35,6 +35,13 @@ class Part(NamedTuple):
         return self.body.rule if isinstance(self.body, LiftedRule) else None
 
     @property
+    def learning_rate(self) -> Any:
+        """The number or schedule that a rule walks by; None if it has none or that is not known."""
+        if isinstance(self.body, LiftedRule):
+            return self.body.learning_rate
+        return self.options.get("learning_rate")
+
+    @property
     def scale_invariant(self) -> bool:
         """Whether a rule's direction does not depend on the scale of the gradients."""
         if self.body is not None:

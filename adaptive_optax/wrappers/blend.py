@@ -200,9 +200,7 @@ class Blend(Body):
         learn = LEARNING[self.adapt].learn  # type: ignore[index]
         after = learn(weights, learned, losses, self.step_size)
         known = jnp.all(jnp.isfinite(losses))
-        return jax.tree.map(
-            lambda new, old: jnp.where(known, new, old), after, (weights, learned)
-        )
+        return jax.tree.map(lambda new, old: jnp.where(known, new, old), after, (weights, learned))
 
     def _named(self, values: Any) -> dict[str, Any]:
         return dict(zip(self.inners, values, strict=True))

@@ -114,4 +114,3 @@ def _arrives(u: jax.Array, p: Any) -> jax.Array:
     if jnp.iscomplexobj(after):
         within = within & (jnp.abs(after.imag) <= most)
     return jnp.isfinite(u) & (within | ~jnp.isfinite(p))
-

@@ -1,16 +1,19 @@
 """When a switch goes on from one member to another.
 
 A criterion sees each update after it is made, and says which member makes the next one. These two
-go from each member to the one after it, and back never; `swats.py` and `bandit.py` have others.
+go from each member to the one after it and never back; `swats.py` and `bandit.py` have others.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adaptive_optax.core.checks import caller
 from adaptive_optax.core.feedback import value_of
+from adaptive_optax.core.value import Value
 from adaptive_optax.wrappers.trend import Trend, followed, no_trend, slope
 
 
@@ -24,13 +27,22 @@ class Seen(NamedTuple):
     extra_args: dict[str, Any]
 
 
-class Criterion(NamedTuple):
+class Criterion(Value):
     """A rule of switching."""
 
-    start: Callable[[], Any]  # -> what it remembers
-    decide: Callable[[Any, Seen], tuple[Any, Any]]  # memory, seen -> next member, memory
-    onward: bool = True  # whether each member is followed by the next one only
-    begin: Callable[..., Any] | None = None  # memory, fresh state of the next member -> state
+    onward: ClassVar[bool] = True  # whether each member is followed by the next one only
+
+    def start(self) -> Any:
+        """What it remembers before the first update."""
+        return None
+
+    def decide(self, memory: Any, seen: Seen) -> tuple[jax.Array, Any]:
+        """The number of the member that makes the next update, and what it remembers."""
+        raise NotImplementedError
+
+    def begin(self, memory: Any, fresh: Any, params: Any) -> Any:
+        """The state of a member that takes over, from its fresh one."""
+        return fresh
 
 
 class Stalled(NamedTuple):
@@ -40,40 +52,47 @@ class Stalled(NamedTuple):
     windows: Any  # without a fall, one after another; int32, shape ()
 
 
-def at_steps(members: int, at: Sequence[int]) -> Criterion:
-    """Each member until the step of its number.
+class AtSteps(Criterion):
+    """Each member until the step of its number."""
 
-    Raises:
-      TypeError, ValueError: where at is not one rising step for each change.
-    """
-    kinds = [type(x) for x in at] if isinstance(at, Sequence) else [str]
-    if bool in kinds or not all(issubclass(kind, int | np.integer) for kind in kinds):
-        raise TypeError(f"switch(at={at!r}): at must be a list of steps, integers.")
-    steps = [int(x) for x in at]
-    if len(steps) != members - 1 or steps != sorted(set(steps)) or (steps and steps[0] < 1):
-        raise ValueError(
-            f"switch(at={at!r}): at must be {members - 1} rising steps of at least 1, one for each "
-            f"change between {members} members."
-        )
+    size: int
+    at: Sequence[int]
 
-    def decide(memory, seen):
-        return jnp.sum(seen.count >= jnp.asarray(steps, jnp.int32)).astype(jnp.int32), memory
+    def check(self) -> None:
+        at = self.at
+        kinds = [type(x) for x in at] if isinstance(at, Sequence) else [str]
+        if bool in kinds or not all(issubclass(kind, int | np.integer) for kind in kinds):
+            raise TypeError(f"{caller()}(at={at!r}): at must be a list of steps, integers.")
+        steps = [int(x) for x in at]
+        rising = steps == sorted(set(steps)) and not (steps and steps[0] < 1)
+        if len(steps) != self.size - 1 or not rising:
+            raise ValueError(
+                f"{caller()}(at={at!r}): at must be {self.size - 1} rising steps of at least 1, "
+                f"one for each change between {self.size} members."
+            )
 
-    return Criterion(lambda: None, decide)
+    def decide(self, memory: Any, seen: Seen) -> tuple[jax.Array, Any]:
+        steps = jnp.asarray([int(x) for x in self.at], jnp.int32)
+        return jnp.sum(seen.count >= steps).astype(jnp.int32), memory
 
 
-def plateau(members: int, window: int, patience: int) -> Criterion:
+class Plateau(Criterion):
     """The next member once the loss has not fallen, beyond its noise, in patience + 1 windows."""
 
-    def decide(memory, seen):
+    size: int
+    window: int
+    patience: int
+
+    def start(self) -> Stalled:
+        return Stalled(no_trend(), jnp.zeros((), jnp.int32))
+
+    def decide(self, memory: Stalled, seen: Seen) -> tuple[jax.Array, Stalled]:
         trend = followed(memory.trend, value_of("switch", seen.extra_args))
         found = slope(trend)
         falls = found.slope < -2 * jnp.sqrt(found.variance)
-        full = trend.count >= window
+        full = trend.count >= self.window
         windows = jnp.where(full, jnp.where(falls, 0, memory.windows + 1), memory.windows)
-        on = (windows > patience) & (seen.active < members - 1)
+        on = (windows > self.patience) & (seen.active < self.size - 1)
         new = Trend(*(jnp.where(full, a, b) for a, b in zip(no_trend(), trend, strict=True)))
         active = seen.active + on.astype(jnp.int32)
         return active, Stalled(new, jnp.where(on, 0, windows))
-
-    return Criterion(lambda: Stalled(no_trend(), jnp.zeros((), jnp.int32)), decide)
