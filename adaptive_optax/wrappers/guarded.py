@@ -6,7 +6,7 @@ A step is refused where
     log |g| > mean + norm_sigmas spread                  of the logarithms of their gradients' norms
 
 Then the update is -0.0, which leaves every bit of p + u, and the inner state, schedules and counts
-in it too, is the one before. Means and spreads are of the last `window` steps or so (`spike_detection`).
+in it too, is the one before. Means and spreads are of about the last `window` steps.
 Six scalars of state, and three more for each of the two spikes. When to use it: in long runs,
 around the whole optimizer, where what it refuses is what moves the parameters.
 

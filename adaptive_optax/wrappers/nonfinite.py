@@ -1,8 +1,8 @@
 """What is not finite in an update: gradients, updates, parameters after them, inner state.
 
 Arrays of one shape are looked at together, in one pass for a gradient, its update and its slots.
-XLA would fuse the flag over all leaves into each leaf's kernel, in a compile time that grows with the
-square of their number; a sort prevents this.
+XLA would fuse the flag over all leaves into each leaf's kernel, in a compile time that grows with
+the square of their number; a sort prevents this.
 """
 
 import enum

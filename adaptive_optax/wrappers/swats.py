@@ -62,8 +62,8 @@ class Swats(Criterion):
         other = [part.name for part in parts(structure(self.inners[1])) if part.scale_invariant]
         if other:
             raise ValueError(
-                f"switch(when='swats'): the rate that it finds is SGD's, and would be far too large "
-                f"or small for {other[0]}; give optax.sgd or ao.sgd as the second member."
+                f"switch(when='swats'): the rate that it finds is SGD's, and would be far too "
+                f"large or small for {other[0]}; give optax.sgd or ao.sgd as the second member."
             )
 
     @functools.cached_property
