@@ -22,7 +22,7 @@ class Agreement(NamedTuple):
     @property
     def product(self) -> jax.Array:
         """The inner product."""
-        return self.cosine * self.gradient * self.direction
+        return jnp.asarray(self.cosine * self.gradient * self.direction)
 
 
 def agreement(grads: Any, direction: Any) -> Agreement:

@@ -6,6 +6,7 @@ differentiable at zero. Hyperparameters may be Python floats, or arrays of any f
 """
 
 import math
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -45,9 +46,9 @@ def reduced_slot(p: jax.Array, axis: int) -> jax.Array:
     return beside(p, real_slot(p)).sum(axis)
 
 
-def scaled(x: jax.Array, factor: Scalar) -> jax.Array:
+def scaled(x: Any, factor: Scalar) -> jax.Array:
     """X times a scalar or a real array, in x's dtype."""
-    return x * _as(factor, x)
+    return cast(jax.Array, x * _as(factor, x))
 
 
 def divided(x: jax.Array, denominator: Scalar) -> jax.Array:

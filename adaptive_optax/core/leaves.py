@@ -36,10 +36,10 @@ is_none = functools.partial(operator.is_, None)  # for `is_leaf`; of C, since it
 def cast_like(tree: Any, params: Any) -> Any:
     """The leaves of a state's tree in the dtypes of params; params where it holds none."""
 
-    def missing(x):
+    def missing(x: Any) -> bool:
         return x is None or isinstance(x, optax.MaskedNode)
 
-    def pick(x, p):
+    def pick(x: Any, p: Any) -> Any:
         return p if missing(x) else x.astype(p.dtype)
 
     return jax.tree.map(pick, tree, params, is_leaf=missing)
@@ -70,12 +70,12 @@ def broadcast(function: str, argument: str, mask: Any, tree: Any, kind: type = b
     if mask is None:
         return [True] * treedef.num_leaves
 
-    def spread(chosen, part):
+    def spread(chosen: Any, part: Any) -> Any:
         return jax.tree.map(lambda _: chosen, part, is_leaf=is_none)
 
     try:
         whole = jax.tree.map(spread, mask, tree, is_leaf=lambda x: isinstance(x, kind))
-        return treedef.flatten_up_to(whole)
+        return list(treedef.flatten_up_to(whole))
     except ValueError as error:
         values = "bools" if kind is bool else f"bools and {kind.__name__}s"
         raise ValueError(

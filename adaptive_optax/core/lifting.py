@@ -257,7 +257,9 @@ class LiftedTreeRule(LiftedRule):
 
 def lift(rule: Rule, **options: Any) -> LiftedRule:
     """A rule on trees; the options are those of `LiftedRule`."""
-    return (LiftedTreeRule if isinstance(rule, TreeRule) else LiftedRule)(rule, **options)
+    if isinstance(rule, TreeRule):
+        return LiftedTreeRule(rule, **options)
+    return LiftedRule(rule, **options)
 
 
 def begin(
@@ -296,7 +298,8 @@ def update_leaf(
     if descent == DOWNHILL:
         u = -u
     elif descent != UPHILL:
-        u = rule.finish(u, p, step.learning_rate, step.decay, descent == INDEPENDENT)
+        decay = None if rule.takes_decay else step.decay
+        u = rule.finish(u, p, step.learning_rate, decay, descent == INDEPENDENT)
         waits = rule.waits(step)
         u = u if waits is None else jnp.where(waits, jnp.zeros_like(u), u)
     new = jax.tree.map(lambda slot, before: slot.astype(before.dtype), new, slots)

@@ -44,7 +44,7 @@ def told(x: Any) -> jax.Array:
 def with_rates_of(before: Any, fresh: Any) -> Any:
     """A fresh state with the learning rates of an older one, in which they may have been set."""
 
-    def chosen(old, new):
+    def chosen(old: Any, new: Any) -> Any:
         if isinstance(new, Rate):
             return old
         if injects(new):

@@ -19,7 +19,7 @@ from adaptive_optax.core.value import Value, expression, kept, key_of
 P = ParamSpec("P")
 
 
-class Transformation(optax.GradientTransformationExtraArgs):  # type: ignore[misc]
+class Transformation(optax.GradientTransformationExtraArgs):
     """An init/update pair of this library."""
 
     @property

@@ -7,9 +7,10 @@ program, and its arrays, which are arguments of that program.
 import dataclasses
 import functools
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, NamedTuple, Self, dataclass_transform
+from typing import Any, NamedTuple, Self, cast, dataclass_transform
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -98,7 +99,7 @@ class Static:
         """The value with these arrays in it; its options are not checked again."""
         if self._whole is not None:
             return self._whole
-        value = object.__new__(self._kind)
+        value: Any = object.__new__(self._kind)
         for name, option in self._fields.items():
             object.__setattr__(value, name, _with_arrays(option, arrays))
         return value
@@ -170,7 +171,7 @@ def key_of(x: Any) -> Hashable:
         hash(x)
     except TypeError:
         return _Same(x)
-    return x
+    return cast(Hashable, x)
 
 
 def kept(x: Any) -> Any:
@@ -202,7 +203,7 @@ def shown(x: Any) -> str:
         return f"<traced {x.aval.str_short()}>"
     if is_array(x):
         values = np.asarray(x)
-        numbers = values if jax.dtypes.issubdtype(values.dtype, np.number) else values.astype(bool)
+        numbers = values if jnp.issubdtype(values.dtype, np.number) else values.astype(bool)
         wide = numbers.astype(np.float64) if numbers.dtype.kind == "V" else numbers
         return f"jnp.array({wide.tolist()!r}, dtype='{values.dtype}')"
     if type(x) is tuple:
@@ -222,7 +223,6 @@ def shown(x: Any) -> str:
     return repr(x)
 
 
-@functools.cache
 def _defaults(kind: type) -> dict[str, Any]:
     fields: Iterable[dataclasses.Field[Any]] = dataclasses.fields(kind)
     return {f.name: f.default for f in fields if f.default is not dataclasses.MISSING}

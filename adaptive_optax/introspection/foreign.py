@@ -80,7 +80,7 @@ def values_of(tx: optax.GradientTransformation, update: Any) -> dict[str, Any]:
 def options_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that are options which tell a reader something."""
 
-    def tells(key, value):
+    def tells(key: str, value: Any) -> bool:
         if key.startswith("_") or key in _INTERNAL:
             return False
         if isinstance(value, jax.Array | np.ndarray):

@@ -72,7 +72,7 @@ def handed_over(old: Part, before: Any, new: Part, fresh: Any) -> Any:
     return jax.tree.map(lambda x: node if x is taker.node else x, fresh, is_leaf=_keeps)
 
 
-def _shapes(tree: Any) -> tuple[list, Any]:
+def _shapes(tree: Any) -> tuple[list[Any], Any]:
     """The leaves' shapes and the structure, without which a masked leaf would equal shape ()."""
     leaves, treedef = jax.tree.flatten(tree)
     return [jnp.shape(x) for x in leaves], treedef

@@ -116,7 +116,7 @@ def set_learning_rate(state: Any, value: Any) -> Any:
 def tell_rates(state: Any, before: Any) -> Any:
     """The state, with what was set in it since `before` in what it reports of the last update."""
 
-    def tells(node):
+    def tells(node: Any) -> bool:
         return isinstance(node, HasLearningRates)
 
     return jax.tree.map(

@@ -55,7 +55,7 @@ class Bandit(Criterion):
             variances=jnp.zeros(trial, jnp.float32),
         )
 
-    def best(self, memory: BanditState) -> jax.Array:
+    def best(self, memory: BanditState) -> Any:
         """The member to keep, after a trial."""
         outward = jnp.arange(self.size)
         back = 2 * self.size - 1 - outward

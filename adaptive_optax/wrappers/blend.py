@@ -136,7 +136,7 @@ class Blend(Body):
     def members(self) -> Mapping[str, optax.GradientTransformation]:
         return self.inners
 
-    def shares(self, before: Any) -> Mapping[str, Any]:
+    def shares(self, before: Any) -> Any:
         return before.weights
 
     def init(self, params: Any) -> BlendState:
@@ -187,7 +187,7 @@ class Blend(Body):
             inner_states=inner_states,
         )
 
-    def _judged(self, grads: Any, state: Any) -> tuple[jax.Array, Any]:
+    def _judged(self, grads: Any, state: Any) -> Any:
         """Weights and what they learn from, after the gradient has judged the last steps."""
         found = [agreement(grads, state.steps[name]) for name in self.inners]
         longest = jnp.max(jnp.stack([each.direction for each in found]))

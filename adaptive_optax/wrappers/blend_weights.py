@@ -71,7 +71,7 @@ LEARNING = {
 
 def _hedge_rate(learned: Hedged) -> jax.Array:
     """AdaHedge's eta."""
-    return math.log(max(len(learned.losses), 2)) / learned.gap
+    return jnp.asarray(math.log(max(len(learned.losses), 2)) / learned.gap)
 
 
 def _projected(point: jax.Array) -> jax.Array:

@@ -255,7 +255,7 @@ def _or_still(taken: jax.Array, u: Any) -> Any:
 def _either(taken: jax.Array, new: Any, old: Any) -> Any:
     """One tree or the other, in the dtypes of the second."""
 
-    def leaf(a, b):
+    def leaf(a: Any, b: Any) -> Any:
         if a is b:
             return b
         a, b = (x if hasattr(x, "dtype") else jnp.asarray(x) for x in (a, b))

@@ -151,7 +151,7 @@ def _between(old: jax.Array, new: jax.Array, share: Scalar) -> jax.Array:
 def _choose(condition: jax.Array, yes: Any, no: Any) -> Any:
     """Select a state, but keep the learning rates of the second: the user may have set them."""
 
-    def either(a, b):
+    def either(a: Any, b: Any) -> Any:
         return b if isinstance(b, Rate) else jnp.where(condition, a, b)
 
     return jax.tree.map(either, yes, no, is_leaf=lambda x: isinstance(x, Rate))

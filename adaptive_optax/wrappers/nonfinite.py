@@ -79,7 +79,7 @@ def _placed(found: Iterable[Any]) -> list[tuple[Any, Any]]:
     return [((t.shape, t.sharding), x) for t, x in zip(types, found, strict=True)]
 
 
-def _next(looks: dict, used: dict, place: Any, more: bool) -> Look:
+def _next(looks: dict[Any, list[Look]], used: dict[Any, int], place: Any, more: bool) -> Look:
     """The look that comes next in turn, so that a leaf's slots come to that leaf; or a new one."""
     own = looks.setdefault(place, [])
     number = used[place] = used.get(place, -1) + 1
@@ -90,7 +90,7 @@ def _next(looks: dict, used: dict, place: Any, more: bool) -> Look:
 
 
 @jax.jit
-def _fault(gradients: list, updates: list, states: list) -> jax.Array:
+def _fault(gradients: list[Any], updates: list[Any], states: list[Any]) -> jax.Array:
     held = [jnp.isfinite(g) for g in gradients]
     moved = [_arrives(u, p) for u, p in updates]
     kept = [jnp.isfinite(new) | ~jnp.isfinite(old) for old, new in states]

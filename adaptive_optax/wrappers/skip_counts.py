@@ -55,7 +55,7 @@ def raise_at(limit: Scalar, consecutive: jax.Array, refusals: Refusals) -> None:
         _raise(limit, consecutive, refusals)
         return
 
-    def tell():
+    def tell() -> None:
         jax.debug.callback(_raise, limit, consecutive, refusals)
 
     # A callback costs a host's attention: only where it will raise. Under vmap a cond runs both.

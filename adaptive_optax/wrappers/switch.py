@@ -165,7 +165,7 @@ class Switch(Body):
         """What each member is made of."""
         return {name: structure(inner) for name, inner in self.inners.items()}
 
-    def shares(self, before: Any) -> Mapping[str, Any]:
+    def shares(self, before: Any) -> Any:
         return before.active
 
     def init(self, params: Any) -> SwitchState:
