@@ -27,10 +27,10 @@ def __getattr__(name: str) -> Any:
         near = difflib.get_close_matches(name.lower(), _MODULES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near and not name.startswith("_") else ""
         raise AttributeError(f"module 'adaptive_optax' has no attribute {name!r}{hint}")
-    module = importlib.import_module(_MODULES[name])
-    value = getattr(module, name, None)
-    if value is None:
-        value = importlib.import_module(f"{_MODULES[name]}.{name}")
+    place = _MODULES[name]
+    value = None if place == "." else getattr(importlib.import_module(place, __name__), name, None)
+    if value is None:  # a module itself
+        value = importlib.import_module(f"{place.rstrip('.')}.{name}", __name__)
     globals()[name] = value
     return value
 

@@ -39,6 +39,10 @@ from adaptive_optax.core.types import Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 EPS_PLACEMENTS = ("outside", "inside", "uncorrected")
+ADAM_MOMENTS = {
+    "mu": Moment("gradient", "b1", "corrected"),
+    "nu": Moment("square", "b2", "corrected"),
+}
 
 
 class AdamSlots(NamedTuple):
@@ -73,10 +77,7 @@ class Adam(Rule):
 
     Slots = AdamSlots
     scale_invariant = True
-    moments = {
-        "mu": Moment("gradient", "b1", "corrected"),
-        "nu": Moment("square", "b2", "corrected"),
-    }
+    moments = ADAM_MOMENTS
 
     def check(self) -> None:
         check_fraction(b1=self.b1, b2=self.b2)

@@ -1,11 +1,11 @@
-"""Rprop: a step size for each coordinate, from the signs of its gradients (Riedmiller & Braun, 1993).
+"""Rprop: a step size for each coordinate, from signs of gradients (Riedmiller & Braun, 1993).
 
     scale <- min(scale eta_plus, largest_step / rate)      if the gradient kept its sign
     scale <- max(scale eta_minus, smallest_step / rate)    if it changed: no move, g counts as 0
     d = scale sign(g)                                      scale starts at 1
 
-Two slots per parameter. When to use it: full-batch training of small nets; the noise of mini-batches
-changes signs that mean nothing. Learning rates from 1e-3 to 0.1 are only where the steps start.
+Two slots per parameter. When to use it: full-batch training of small nets; the noise of
+mini-batches changes signs at random. The learning rate, 1e-3 to 0.1, is only where the steps start.
 Source: "A direct adaptive method for faster backpropagation learning", ICNN 1993; without weight
 backtracking, as torch has it: iRprop- of Igel & Huesken, 2000. Departures: the step sizes are kept
 over the learning rate, so that a schedule or a rate that is set scales all of them.
