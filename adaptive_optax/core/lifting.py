@@ -24,7 +24,7 @@ from adaptive_optax.core.arrays import beside, narrowed, widest, working_dtype
 from adaptive_optax.core.checks import check_mask, check_params, check_rate
 from adaptive_optax.core.leaves import Pairs, broadcast, flat, is_trained, pair_leaves, unmoved
 from adaptive_optax.core.rate import Rate, first_rate
-from adaptive_optax.core.rule import Call, Rule, Step, TreeRule
+from adaptive_optax.core.rule import Rule, Step, TreeRule
 from adaptive_optax.core.transformation import Body
 from adaptive_optax.core.types import Mask, Scalar, Schedule
 
@@ -51,6 +51,15 @@ class TreewiseState(NamedTuple):
     rate: Any = None  # `Rate`; None in a direction without a learning rate
 
 
+class Call(NamedTuple):
+    """What an update was called with, for `LiftedRule.extras`."""
+
+    count: Any  # updates done before, 0 at the first
+    params: Any
+    treedef: Any  # of the gradients
+    extra_args: dict[str, Any]
+
+
 class LiftedRule(Body):
     """A rule on trees, with its descent.
 
@@ -61,6 +70,7 @@ class LiftedRule(Body):
       mask: which leaves decay; None for all.
       descent: UPHILL, DOWNHILL, COUPLED or INDEPENDENT.
       labels: from a tree to static labels, one for each leaf, which the rule gets; None for none.
+      extras: from the call of an update to `Step.extra` of each leaf; None for none.
     """
 
     rule: Rule
@@ -69,6 +79,7 @@ class LiftedRule(Body):
     mask: Mask | None = None
     descent: str = UPHILL
     labels: Callable[[Any], list[Any]] | None = None
+    extras: Callable[[Call], list[Any]] | None = None
 
     def check(self) -> None:
         if self.learning_rate is not None:
@@ -208,11 +219,10 @@ class LiftedRule(Body):
                 steps = [step._replace(decay=decay if each else None) for each in chosen]
         if self.labels is not None:
             labels = self.labels(pairs.treedef.unflatten(pairs.grads))
-        if type(self.rule).leaf_extras is not Rule.leaf_extras:
-            extras = self.rule.leaf_extras(Call(done, params, pairs.treedef, extra_args))
-            if extras is not None:
-                both = zip(steps, extras, strict=True)
-                steps = [each._replace(extra=wide_view(x)) for each, x in both]
+        if self.extras is not None:
+            given = self.extras(Call(done, params, pairs.treedef, extra_args))
+            both = zip(steps, given, strict=True)
+            steps = [each._replace(extra=wide_view(x)) for each, x in both]
         return steps, labels
 
 

@@ -17,7 +17,7 @@ The fields are the options. `lifting` makes a transformation of trees of it: dty
 are not trained, sharding and shared programs are handled there, and no rule knows of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -38,17 +38,8 @@ class Step(NamedTuple):
     learning_rate: Any = None  # of this update; None in a direction without one
     decay: Any = None  # the weight decay of this leaf; None for none
     label: Any = None  # what is known of the leaf besides its shape; static
-    extra: Any = None  # this leaf's part of what `leaf_extras` gave
+    extra: Any = None  # what the transformation's `extras` gave for this leaf
     tree: Any = None  # of a `TreeRule`: what the whole tree shares, before this update
-
-
-class Call(NamedTuple):
-    """What an update was called with, for `Rule.leaf_extras`."""
-
-    count: Any  # updates done before, 0 at the first
-    params: Any
-    treedef: Any  # of the gradients
-    extra_args: dict[str, Any]
 
 
 class Moment(NamedTuple):
@@ -96,10 +87,6 @@ class Rule(Value):
 
     def waits(self, step: Step) -> Any:
         """Whether this update moves nothing, and so does not decay either; None for never."""
-        return None
-
-    def leaf_extras(self, call: Call) -> Sequence[Any] | None:
-        """What `step.extra` is at each leaf; None for nothing."""
         return None
 
     def update(self, g: jax.Array, slots: Any, p: Any, step: Step) -> tuple[jax.Array, Any]:
