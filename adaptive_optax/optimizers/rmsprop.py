@@ -7,8 +7,8 @@
     d = u,  or with momentum  trace <- momentum trace + u,  d = trace
 
 One slot per parameter, one more for `centered` and for `momentum` each. No bias correction: at
-decay 0.9 the first step is 3.16 learning rates. When to use it: recurrent networks and reinforcement
-learning recipes that were tuned with it.
+decay 0.9 the first step is 3.16 learning rates. When to use it: recurrent networks, and recipes of
+reinforcement learning that were tuned with it.
 Departures: the centered moment is E[g^2] - E[g]^2 by a recursion that equals it exactly and is
 never negative (the subtraction is, and gives NaN), written about the new mean, from which g is
 away decay times as far as from the old; Graves has eps inside the root
