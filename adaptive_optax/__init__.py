@@ -18,7 +18,7 @@ _MODULES = {
         r"^from (\S+) import (\w+) as", Path(__file__).with_suffix(".pyi").read_text(), re.M
     )
 }
-__all__ = sorted(_MODULES)  # noqa: PLE0605
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from catalogue import every
 from oracles import blend as oracle
 
 import adaptive_optax as ao
-from adaptive_optax.wrappers.mixture import hedge
+from adaptive_optax.wrappers.blend_weights import hedge
 
 RATES = {"a": 0.1, "b": 0.3, "c": 0.02}
 INNERS = {

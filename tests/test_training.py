@@ -15,7 +15,7 @@ from problems import form, grads_of, params_of
 
 import adaptive_optax as ao
 from adaptive_optax.learning_rate.hypergradient import hypergradient
-from adaptive_optax.learning_rate.multi_steps import multi_steps
+from adaptive_optax.wrappers.accumulation import multi_steps
 from adaptive_optax.learning_rate.plateau import PlateauState, reduce_on_plateau
 from adaptive_optax.training import Optimizer, TrainState
 

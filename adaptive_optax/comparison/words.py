@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import optax
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import anatomy, parts
+from adaptive_optax.introspection.structure import parts, structure
 
 MakeTx = Callable[[Any], Any]  # learning rate (traced), or a schedule -> transformation
 
@@ -124,4 +124,4 @@ def needs_previous(tx: Any) -> bool:
     False
     """
     needing = {word for word, wrapper in WRAPPERS.items() if wrapper.previous}
-    return any(part.name in needing for part in parts(anatomy(tx)))
+    return any(part.name in needing for part in parts(structure(tx)))

@@ -143,11 +143,14 @@ def check_rate(function: str = "", /, **values: Any) -> None:
             )
 
 
-def check_range(words: str, holds: Callable[[Any], bool], **values: Any) -> None:
+def check_range(
+    words: str, holds: Callable[[Any], bool], function: str = "", /, **values: Any
+) -> None:
     """Each value that is a Python number is in the range; the error says that it must `words`."""
+    function = function or caller()
     for name, value in values.items():
         if isinstance(value, int | float | np.number) and not holds(value):
-            raise ValueError(f"{caller()}({name}={value}): {name} must {words}.")
+            raise ValueError(f"{function}({name}={value}): {name} must {words}.")
 
 
 def check_transformation(function: str = "", /, **values: Any) -> None:

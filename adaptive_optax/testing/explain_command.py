@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from adaptive_optax.monitoring.explain import explain
+from adaptive_optax.introspection.explain import explain
 from adaptive_optax.testing.resolve import from_here, resolve
 from adaptive_optax.testing.subject import Subject
 
