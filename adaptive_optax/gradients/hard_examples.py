@@ -23,7 +23,12 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import divided_by_largest, log, widest, working_dtype
-from adaptive_optax.core.checks import check_choice, check_non_negative, check_positive
+from adaptive_optax.core.checks import (
+    check_choice,
+    check_non_negative,
+    check_positive,
+    check_range,
+)
 from adaptive_optax.core.types import Scalar
 
 MODES = ("hardest", "hard_negatives", "importance")

@@ -9,7 +9,8 @@ import optax
 import pytest
 
 import adaptive_optax as ao
-from adaptive_optax.introspection.structure import Part, structure, closed_over, described, parts
+from adaptive_optax.introspection.foreign import closed_over
+from adaptive_optax.introspection.structure import parts, structure
 
 ADAM = ("scale_by_adam", "scale")
 
@@ -214,28 +215,6 @@ def test_closed_over_knows_cells_that_are_not_filled():
     assert after == {"later": 1, "now": 1}
     assert closed_over(len) == {}
     assert closed_over(None) == {}
-
-
-def test_described_keeps_functions_and_says_what_they_are():
-    def update(grads, state, params=None, **extra_args):
-        return grads, state
-
-    tx = optax.GradientTransformationExtraArgs(lambda params: (), update)
-    member = optax.sgd(0.1)
-    found = described(
-        tx,
-        "mine",
-        options={"power": 3},
-        members={"inner": member},
-        factor=lambda before, after, params: 2.0,
-        own_state=False,
-    )
-    assert found is tx
-    part = structure(tx)
-    assert isinstance(part, Part)
-    assert (part.name, dict(part.options), part.own_state) == ("mine", {"power": 3}, False)
-    assert part.factor(None, None, None) == 2.0
-    assert inner(part).tx.update is member.update
 
 
 def test_arrays_are_options_where_they_are_one_number():

@@ -9,7 +9,7 @@ from catalogue import every
 
 import adaptive_optax as ao
 from adaptive_optax.introspection.structure import structure
-from adaptive_optax.introspection.effective_rate import effective, invariant, rates
+from adaptive_optax.introspection.effective_rate import effective, rates
 from adaptive_optax.monitoring.group_rates import mean_rate
 
 PARAMS = {"layer_0": jnp.array([1.0, -2.0]), "layer_1": jnp.array([3.0, 1.0, 0.5])}
@@ -234,7 +234,7 @@ RULES = {
 @pytest.mark.parametrize("name", RULES)
 def test_rules_that_do_not_depend_on_scale(name):
     part = structure(optax.identity())._replace(name=name)
-    assert invariant(part) is RULES[name]
+    assert part.scale_invariant is RULES[name]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_what_is_said_of_scale_is_so(make):
             updates, state = tx.update(grads, state, PARAMS)
         moves.append(np.concatenate([np.asarray(u) for u in jax.tree.leaves(updates)]))
     same = np.allclose(*moves, rtol=1e-3)
-    assert same == invariant(structure(make()))
+    assert same == structure(make()).scale_invariant
 
 
 def test_the_mean_rate_is_weighed_by_size():
