@@ -6,24 +6,28 @@ program, and its arrays, which are arguments of that program.
 
 import dataclasses
 import functools
+import types
+import typing
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, NamedTuple, Self, cast, dataclass_transform
+from typing import Annotated, Any, Literal, NamedTuple, Self, Union, cast, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adaptive_optax.core.checks import called, caller
+from adaptive_optax.core.checks import called, caller, check_choice, check_flag
 
 
 @dataclass_transform(frozen_default=True)
 class Value:
     """Base class of frozen dataclasses; subclasses need no decorator.
 
-    `check()` runs when a value is built. Two values are equal if they have the same class and
-    equal fields: 0.0 and -0.0, or 1 and 1.0, are different, NaN equals itself, arrays are compared
-    bit by bit, and functions are equal if they are the same object.
+    When a value is built, each option is checked as its type says (`Fraction`, `AtLeastZero`,
+    `Steps`, `bool`, `Literal[...]`, each perhaps `| None`), and then `check()` runs. Two values are
+    equal if they have the same class and equal fields: 0.0 and -0.0, or 1 and 1.0, are different,
+    NaN equals itself, arrays are compared bit by bit, and functions are equal if they are the same
+    object.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -32,10 +36,14 @@ class Value:
 
     def __post_init__(self) -> None:
         with called(caller() or type(self).__name__):
+            for name, check, optional in _field_checks(type(self)):
+                value = getattr(self, name)
+                if not (optional and value is None):
+                    check(**{name: value})
             self.check()
 
     def check(self) -> None:
-        """Raise for an option of the wrong kind or range."""
+        """Raise for options that do not fit together."""
 
     def fields(self) -> dict[str, Any]:
         """The options by name."""
@@ -221,6 +229,28 @@ def shown(x: Any) -> str:
     if callable(x) and hasattr(x, "__qualname__"):
         return f"<function {x.__qualname__}>"
     return repr(x)
+
+
+@functools.cache
+def _field_checks(kind: type) -> list[tuple[str, Callable[..., None], bool]]:
+    """The name and the check of each field whose type has one, and whether it may be None."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    found = []
+    for field in dataclasses.fields(kind):
+        hint = hints[field.name]
+        choices = typing.get_args(hint) if isinstance(hint, types.UnionType) else ()
+        choices = choices or (typing.get_args(hint) if typing.get_origin(hint) is Union else ())
+        optional = type(None) in choices
+        if optional and len(choices) == 2:
+            (hint,) = (each for each in choices if each is not type(None))
+        if hint is bool:
+            found.append((field.name, check_flag, optional))
+        elif typing.get_origin(hint) is Literal:
+            check = functools.partial(check_choice, typing.get_args(hint))
+            found.append((field.name, check, optional))
+        elif typing.get_origin(hint) is Annotated and callable(hint.__metadata__[0]):
+            found.append((field.name, hint.__metadata__[0], optional))
+    return found
 
 
 def _defaults(kind: type) -> dict[str, Any]:

@@ -31,14 +31,11 @@ import optax
 
 from adaptive_optax.core.arrays import bias, bounded, debias, scaled
 from adaptive_optax.core.checks import (
-    check_flag,
-    check_fraction,
-    check_non_negative,
     check_transformation,
 )
 from adaptive_optax.core.map_leaves import first_leaves, map_leaves
 from adaptive_optax.core.transformation import Body, Transformation, constructor
-from adaptive_optax.core.types import Scalar
+from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar
 from adaptive_optax.gradients.passing import pass_to_inner, unpack
 
 
@@ -95,15 +92,10 @@ class Smoothed(Body):
     """An optimizer on gradients whose slow part is amplified."""
 
     inner: optax.GradientTransformationExtraArgs
-    decay: Scalar
-    amplification: Scalar
-    direct: Scalar
+    decay: Fraction
+    amplification: AtLeastZero
+    direct: AtLeastZero
     bias_correction: bool
-
-    def check(self) -> None:
-        check_flag(bias_correction=self.bias_correction)
-        check_fraction(decay=self.decay)
-        check_non_negative(amplification=self.amplification, direct=self.direct)
 
     @property
     def members(self) -> dict[str, optax.GradientTransformation]:

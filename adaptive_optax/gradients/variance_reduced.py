@@ -22,7 +22,7 @@ vector; each leaf is one here, as in the authors' program and in `ao.mars`, whic
 form, without a second gradient.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,9 +30,6 @@ import optax
 
 from adaptive_optax.core.arrays import bounded, corrected, scaled
 from adaptive_optax.core.checks import (
-    check_choice,
-    check_fraction,
-    check_non_negative,
     check_positive,
     check_range,
     check_transformation,
@@ -40,7 +37,7 @@ from adaptive_optax.core.checks import (
 from adaptive_optax.core.lifting import value_at
 from adaptive_optax.core.map_leaves import first_leaves, map_leaves
 from adaptive_optax.core.transformation import Body, Transformation, constructor
-from adaptive_optax.core.types import Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar, Schedule
 from adaptive_optax.gradients.passing import pass_to_inner, unpack
 from adaptive_optax.gradients.previous_grads import previous_of
 
@@ -114,18 +111,15 @@ class VarianceReduced(Body):
     """An optimizer on gradients without the noise that they share with the last step's."""
 
     inner: optax.GradientTransformationExtraArgs
-    mode: str
+    mode: Literal["storm", "mars"]
     a: Scalar | Schedule
-    gamma: Scalar
-    b1: Scalar
+    gamma: AtLeastZero
+    b1: Fraction
 
     def check(self) -> None:
-        check_choice(("storm", "mars"), mode=self.mode)
         if not callable(self.a):
             check_positive(a=self.a)
             check_range("lie in (0, 1]", lambda x: x <= 1, a=self.a)
-        check_non_negative(gamma=self.gamma)
-        check_fraction(b1=self.b1)
 
     def init(self, params: Any) -> VarianceReducedState:
         storm = self.mode == "storm"

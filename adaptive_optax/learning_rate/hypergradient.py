@@ -26,8 +26,6 @@ from adaptive_optax.core.agreement import agreement
 from adaptive_optax.core.arrays import scaled, wide
 from adaptive_optax.core.checks import (
     check_choice,
-    check_non_negative,
-    check_positive,
     check_range,
     check_rate,
     check_transformation,
@@ -36,7 +34,7 @@ from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.lifting import value_at
 from adaptive_optax.core.map_leaves import first_leaves, map_leaves
 from adaptive_optax.core.transformation import Body, Transformation, constructor
-from adaptive_optax.core.types import Scalar, Schedule
+from adaptive_optax.core.types import AboveZero, AtLeastZero, Scalar, Schedule
 from adaptive_optax.introspection.effective_rate import rates
 
 STEP_SIZES = {"additive": 1e-7, "multiplicative": 0.02}
@@ -107,17 +105,15 @@ class Hypergradient(Body):
     """An optimizer at a learning rate that follows its own gradient."""
 
     inner: optax.GradientTransformationExtraArgs
-    step_size: Scalar
+    step_size: AtLeastZero
     mode: str
     learning_rate: Scalar | Schedule | None
-    min_scale: Scalar
-    max_scale: Scalar
+    min_scale: AtLeastZero
+    max_scale: AboveZero
 
     passes_gradients = True
 
     def check(self) -> None:
-        check_non_negative(step_size=self.step_size, min_scale=self.min_scale)
-        check_positive(max_scale=self.max_scale)
         check_range("lie in [0, 1]", lambda x: x <= 1, min_scale=self.min_scale)
         check_range("be at least 1", lambda x: x >= 1, max_scale=self.max_scale)
         if self.mode == "multiplicative":

@@ -17,11 +17,11 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_optax.core.arrays import widest
-from adaptive_optax.core.checks import caller, check_non_negative, check_transformation
+from adaptive_optax.core.checks import caller, check_transformation
 from adaptive_optax.core.feedback import multiplied
 from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.transformation import Body, Transformation, constructor
-from adaptive_optax.core.types import Scalar
+from adaptive_optax.core.types import AtLeastZero, Scalar
 from adaptive_optax.learning_rate.layers import LayerNames, check_layers, layer_of
 
 
@@ -61,14 +61,13 @@ class LayerwiseDecay(Body):
     """An optimizer with a step that shrinks from the last layer to the first."""
 
     inner: optax.GradientTransformationExtraArgs
-    decay: Scalar
+    decay: AtLeastZero
     layers: LayerNames
 
     passes_gradients = True
     shares_state = True
 
     def check(self) -> None:
-        check_non_negative(decay=self.decay)
         if isinstance(self.decay, int | float) and self.decay > 1:
             raise ValueError(f"{caller()}(decay={self.decay}): decay must lie in [0, 1].")
         check_layers("layerwise_decay", self.layers)

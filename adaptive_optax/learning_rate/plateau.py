@@ -19,23 +19,19 @@ compares with the best value, not the last one, and takes no step back.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import scaled
 from adaptive_optax.core.checks import (
-    check_choice,
-    check_count,
-    check_non_negative,
     check_positive,
     check_range,
-    check_steps,
 )
 from adaptive_optax.core.feedback import multiplied, value_of
 from adaptive_optax.core.transformation import Body, Transformation, constructor
-from adaptive_optax.core.types import Scalar
+from adaptive_optax.core.types import AtLeastZero, Count, Scalar, Steps
 
 
 class PlateauState(NamedTuple):
@@ -145,37 +141,27 @@ class ReduceOnPlateau(Body):
     """Multiplies updates by a scale that falls if a value has not improved for long."""
 
     reduction: Scalar  # the factor at each reduction
-    patience: int
-    rtol: Scalar
-    atol: Scalar
-    mode: str
-    cooldown: int
-    min_scale: Scalar
-    grace: int
-    accumulation_size: int
+    patience: Count
+    rtol: AtLeastZero
+    atol: AtLeastZero
+    mode: Literal["min", "max"]
+    cooldown: Count
+    min_scale: AtLeastZero
+    grace: Count
+    accumulation_size: Steps
     increase: Scalar
-    increase_patience: int
+    increase_patience: Count
     max_scale: Scalar
-    on_nan: str
+    on_nan: Literal["skip", "bad"]
 
     def check(self) -> None:
         check_positive(factor=self.reduction)
         check_range("lie in (0, 1)", lambda x: x < 1, factor=self.reduction)
-        check_non_negative(rtol=self.rtol, atol=self.atol, min_scale=self.min_scale)
         check_range("lie in [0, 1)", lambda x: x < 1, rtol=self.rtol)
         check_range("lie in [0, 1]", lambda x: x <= 1, min_scale=self.min_scale)
         least = {"increase": self.increase, "max_scale": self.max_scale}
         check_positive(**least)
         check_range("be at least 1", lambda x: x >= 1, **least)
-        check_count(
-            patience=self.patience,
-            cooldown=self.cooldown,
-            grace=self.grace,
-            increase_patience=self.increase_patience,
-        )
-        check_steps(accumulation_size=self.accumulation_size)
-        check_choice(("min", "max"), mode=self.mode)
-        check_choice(("skip", "bad"), on_nan=self.on_nan)
 
     def init(self, params: Any) -> PlateauState:
         return PlateauState(

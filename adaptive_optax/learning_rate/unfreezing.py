@@ -22,9 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adaptive_optax.core.checks import check_count, check_steps, check_transformation
+from adaptive_optax.core.checks import check_transformation
 from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import Count, Steps
 from adaptive_optax.learning_rate.layers import LayerNames, check_layers, layer_of
 
 _NEVER = np.iinfo(np.int32).max  # where the count stops
@@ -81,15 +82,13 @@ class GradualUnfreezing(Body):
     """An optimizer, at first for the last layer alone, then for one layer more at a time."""
 
     inner: optax.GradientTransformationExtraArgs
-    every: int
+    every: Steps
     layers: LayerNames
-    start: int
+    start: Count
 
     passes_gradients = True
 
     def check(self) -> None:
-        check_steps(every=self.every)
-        check_count(start=self.start)
         check_layers("gradual_unfreezing", self.layers)
 
     def init(self, params: Any) -> GradualUnfreezingState:

@@ -24,10 +24,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.checks import check_steps, check_transformation
+from adaptive_optax.core.checks import check_transformation
 from adaptive_optax.core.leaves import flat, is_trained, matching
 from adaptive_optax.core.rate import UNKNOWN, told
 from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import Steps
 from adaptive_optax.introspection.rate_access import learning_rate_of, tell_rates
 from adaptive_optax.introspection.structure import structure
 from adaptive_optax.monitoring.group_rates import Follower, float32, whole_rate
@@ -124,14 +125,11 @@ class Monitored(Body):
     """An optimizer with what it does in its state."""
 
     inner: optax.GradientTransformationExtraArgs
-    every: int
+    every: Steps
     patterns: dict[str, Any]  # a compiled pattern for each group; empty for no groups
 
     observes = True
     passes_gradients = True
-
-    def check(self) -> None:
-        check_steps(every=self.every)
 
     @functools.cached_property
     def names(self) -> list[str]:

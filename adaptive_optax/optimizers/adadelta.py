@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 import jax
 
 from adaptive_optax.core.arrays import denominator, ema_of_squares, floored, real_slot, scaled
-from adaptive_optax.core.checks import check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import NonNegative
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -41,15 +40,11 @@ class Adadelta(Rule):
       ValueError: for an option out of range.
     """
 
-    rho: Scalar = 0.95
-    eps: Scalar = 1e-06
+    rho: Fraction = 0.95
+    eps: AtLeastZero = 1e-06
 
     Slots = AdadeltaSlots
     scale_invariant = True
-
-    def check(self) -> None:
-        check_fraction(rho=self.rho)
-        check_non_negative(eps=self.eps)
 
     def init(self, p: Any) -> AdadeltaSlots:
         return AdadeltaSlots(nu=real_slot(p), nu_step=real_slot(p))

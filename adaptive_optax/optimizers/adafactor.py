@@ -32,18 +32,15 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.checks import (
     check_flag,
-    check_non_negative,
     check_params,
-    check_positive,
     check_rate,
-    check_steps,
 )
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.lifting import value_at
 from adaptive_optax.core.roles import NonNegative
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AboveZero, AtLeastZero, Mask, Scalar, Schedule, Steps
 from adaptive_optax.core.value import Value
 from adaptive_optax.optimizers.record import OptimizerRecord
 
@@ -72,23 +69,16 @@ class Adafactor(Rule):
         scale_by_parameter is on and params are missing.
     """
 
-    decay_rate: Scalar = 0.8
-    eps: Scalar = 1e-30
-    min_scale: Scalar = 0.001
-    clipping_threshold: Scalar | None = 1.0
+    decay_rate: AtLeastZero = 0.8
+    eps: AtLeastZero = 1e-30
+    min_scale: AtLeastZero = 0.001
+    clipping_threshold: AboveZero | None = 1.0
     scale_by_parameter: bool = True
-    min_dim_size_to_factor: int = 1
+    min_dim_size_to_factor: Steps = 1
 
     Slots = AdafactorSlots
     elementwise = False
     scale_invariant = True
-
-    def check(self) -> None:
-        check_flag(scale_by_parameter=self.scale_by_parameter)
-        check_non_negative(decay_rate=self.decay_rate, eps=self.eps, min_scale=self.min_scale)
-        check_steps(min_dim_size_to_factor=self.min_dim_size_to_factor)
-        if self.clipping_threshold is not None:
-            check_positive(clipping_threshold=self.clipping_threshold)
 
     def init(self, p: Any) -> AdafactorSlots:
         if not _factored(p.shape, self.min_dim_size_to_factor):

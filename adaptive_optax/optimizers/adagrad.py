@@ -7,16 +7,15 @@ sparse features and convex problems; in deep networks the steps die away.
 Departures: none; the paper's delta is eps.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
 from adaptive_optax.core.arrays import add_square, denominator, divided, real_slot
-from adaptive_optax.core.checks import check_choice, check_non_negative
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -38,16 +37,12 @@ class Adagrad(Rule):
       ValueError: for an option out of range.
     """
 
-    initial_accumulator_value: Scalar = 0.0
-    eps: Scalar = 1e-10
-    eps_placement: str = "outside"
+    initial_accumulator_value: AtLeastZero = 0.0
+    eps: AtLeastZero = 1e-10
+    eps_placement: Literal["outside", "inside"] = "outside"
 
     Slots = AdagradSlots
     scale_invariant = True
-
-    def check(self) -> None:
-        check_non_negative(initial_accumulator_value=self.initial_accumulator_value, eps=self.eps)
-        check_choice(("outside", "inside"), eps_placement=self.eps_placement)
 
     def init(self, p: Any) -> AdagradSlots:
         return AdagradSlots(nu=real_slot(p, self.initial_accumulator_value))

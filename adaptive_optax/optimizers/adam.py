@@ -10,7 +10,7 @@ Two slots a parameter. When to use it: the first to try; `adamw` for whatever is
 Departures: none by default. Where other libraries put eps: `eps_placement`, `eps_root`.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
 
@@ -26,19 +26,16 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.checks import (
-    check_choice,
-    check_fraction,
-    check_non_negative,
     check_params,
 )
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed, Squares
 from adaptive_optax.core.rule import Moment, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
-EPS_PLACEMENTS = ("outside", "inside", "uncorrected")
+EpsPlacement: TypeAlias = Literal["outside", "inside", "uncorrected"]
 ADAM_MOMENTS = {
     "mu": Moment("gradient", "b1", "corrected"),
     "nu": Moment("square", "b2", "corrected"),
@@ -68,21 +65,16 @@ class Adam(Rule):
       ValueError: for an option out of range; at update, if l2 is on and params are missing.
     """
 
-    b1: Scalar = 0.9
-    b2: Scalar = 0.999
-    eps: Scalar = 1e-8
-    eps_root: Scalar = 0.0
-    eps_placement: str = "outside"
-    l2: Scalar = 0.0
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-8
+    eps_root: AtLeastZero = 0.0
+    eps_placement: EpsPlacement = "outside"
+    l2: AtLeastZero = 0.0
 
     Slots = AdamSlots
     scale_invariant = True
     moments = ADAM_MOMENTS
-
-    def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_non_negative(eps=self.eps, eps_root=self.eps_root, l2=self.l2)
-        check_choice(EPS_PLACEMENTS, eps_placement=self.eps_placement)
 
     def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
@@ -114,7 +106,7 @@ def adam(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     l2: Scalar = 0.0,
 ) -> Transformation:
     """Adam, the direction of `scale_by_adam`; under a constant gradient every step is the rate.
@@ -137,7 +129,7 @@ def adamw(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     weight_decay: Scalar | Schedule = 1e-2,
     mask: Mask | None = None,
     independent_decay: bool = False,

@@ -8,7 +8,7 @@ step exceeds the rate by much. Departures: none by default; d is 0 where nu is. 
 eps: Keras beside nu, torch and optax to |g| inside the maximum (`eps_placement="inside"`).
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,12 +24,11 @@ from adaptive_optax.core.arrays import (
     shifted,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_choice, check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -53,18 +52,13 @@ class Adamax(Rule):
       ValueError: for an option out of range.
     """
 
-    b1: Scalar = 0.9
-    b2: Scalar = 0.999
-    eps: Scalar = 0.0
-    eps_placement: str = "outside"
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 0.0
+    eps_placement: Literal["outside", "inside"] = "outside"
 
     Slots = AdamaxSlots
     scale_invariant = True
-
-    def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_non_negative(eps=self.eps)
-        check_choice(("outside", "inside"), eps_placement=self.eps_placement)
 
     def init(self, p: Any) -> AdamaxSlots:
         return AdamaxSlots(mu=zeros_slot(p), nu=real_slot(p))

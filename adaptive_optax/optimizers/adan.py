@@ -29,17 +29,14 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.checks import (
-    check_choice,
     check_flag,
-    check_fraction,
-    check_non_negative,
 )
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
-from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.optimizers.adam import EpsPlacement
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -66,19 +63,14 @@ class Adan(Rule):
       ValueError: for an option out of range.
     """
 
-    b1: Scalar = 0.98
-    b2: Scalar = 0.92
-    b3: Scalar = 0.99
-    eps: Scalar = 1e-8
-    eps_placement: str = "outside"
+    b1: Fraction = 0.98
+    b2: Fraction = 0.92
+    b3: Fraction = 0.99
+    eps: AtLeastZero = 1e-8
+    eps_placement: EpsPlacement = "outside"
 
     Slots = AdanSlots
     scale_invariant = True
-
-    def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2, b3=self.b3)
-        check_non_negative(eps=self.eps)
-        check_choice(EPS_PLACEMENTS, eps_placement=self.eps_placement)
 
     def init(self, p: Any) -> AdanSlots:
         return AdanSlots(zeros_slot(p), real_slot(p), change=zeros_slot(p), before=zeros_slot(p))
@@ -130,7 +122,7 @@ def adan(
     b2: Scalar = 0.92,
     b3: Scalar = 0.99,
     eps: Scalar = 1e-8,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     weight_decay: Scalar | Schedule = 0.0,
     mask: Mask | None = None,
     proximal: bool = True,

@@ -31,17 +31,14 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.checks import (
     caller,
-    check_choice,
-    check_fraction,
-    check_non_negative,
     check_steps,
 )
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
-from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.optimizers.adam import EpsPlacement
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -69,21 +66,18 @@ class Ademamix(Rule):
       TypeError, ValueError: for an option of the wrong kind or range.
     """
 
-    b1: Scalar = 0.9
-    b2: Scalar = 0.999
-    b3: Scalar = 0.9999
-    alpha: Scalar = 5.0
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    b3: Fraction = 0.9999
+    alpha: AtLeastZero = 5.0
     warmup_steps: int | None = None
-    eps: Scalar = 1e-8
-    eps_placement: str = "outside"
+    eps: AtLeastZero = 1e-8
+    eps_placement: EpsPlacement = "outside"
 
     Slots = AdemamixSlots
     scale_invariant = True
 
     def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2, b3=self.b3)
-        check_non_negative(alpha=self.alpha, eps=self.eps)
-        check_choice(EPS_PLACEMENTS, eps_placement=self.eps_placement)
         if self.warmup_steps is not None:
             check_steps(warmup_steps=self.warmup_steps)
             for name, decay in (("b1", self.b1), ("b3", self.b3)):
@@ -123,7 +117,7 @@ def ademamix(
     alpha: Scalar = 5.0,
     warmup_steps: int | None = None,
     eps: Scalar = 1e-8,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     weight_decay: Scalar | Schedule = 0.0,
     mask: Mask | None = None,
 ) -> Transformation:

@@ -26,11 +26,10 @@ from adaptive_optax.core.arrays import (
     root,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import AdamSlots
 from adaptive_optax.optimizers.record import OptimizerRecord
 
@@ -49,19 +48,13 @@ class Adopt(Rule):
       ValueError: for an option out of range.
     """
 
-    b1: Scalar = 0.9
-    b2: Scalar = 0.9999
-    eps: Scalar = 1e-06
-    clip_power: Scalar | None = 0.25
+    b1: Fraction = 0.9
+    b2: Fraction = 0.9999
+    eps: AtLeastZero = 1e-06
+    clip_power: AtLeastZero | None = 0.25
 
     Slots = AdamSlots
     scale_invariant = True
-
-    def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_non_negative(eps=self.eps)
-        if self.clip_power is not None:
-            check_non_negative(clip_power=self.clip_power)
 
     def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))

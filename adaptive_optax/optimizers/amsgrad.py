@@ -11,7 +11,7 @@ Departures: eps, which the paper has not. Its algorithm corrects no bias, so the
 before it (optax): `bias_correction`.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,13 +26,12 @@ from adaptive_optax.core.arrays import (
     real_slot,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_choice, check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed, Squares
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
-from adaptive_optax.optimizers.adam import ADAM_MOMENTS, EPS_PLACEMENTS
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.optimizers.adam import ADAM_MOMENTS, EpsPlacement
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -59,21 +58,15 @@ class Amsgrad(Rule):
       ValueError: for an option out of range.
     """
 
-    b1: Scalar = 0.9
-    b2: Scalar = 0.999
-    eps: Scalar = 1e-8
-    eps_placement: str = "outside"
-    bias_correction: str = "none"
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-8
+    eps_placement: EpsPlacement = "outside"
+    bias_correction: Literal["none", "after", "before"] = "none"
 
     Slots = AmsgradSlots
     scale_invariant = True
     moments = ADAM_MOMENTS
-
-    def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_non_negative(eps=self.eps)
-        check_choice(EPS_PLACEMENTS, eps_placement=self.eps_placement)
-        check_choice(("none", "after", "before"), bias_correction=self.bias_correction)
 
     def init(self, p: Any) -> AmsgradSlots:
         return AmsgradSlots(mu=zeros_slot(p), nu=real_slot(p), nu_max=real_slot(p))
@@ -107,7 +100,7 @@ def amsgrad(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     bias_correction: str = "none",
     weight_decay: Scalar | Schedule = 0.0,
     mask: Mask | None = None,

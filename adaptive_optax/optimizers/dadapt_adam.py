@@ -30,17 +30,11 @@ from adaptive_optax.core.arrays import (
     wide,
     zeros_slot,
 )
-from adaptive_optax.core.checks import (
-    check_flag,
-    check_fraction,
-    check_non_negative,
-    check_positive,
-)
 from adaptive_optax.core.lifting import DOWNHILL, lift
 from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.rule import Step, TreeRule
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AboveZero, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -81,22 +75,16 @@ class DadaptAdam(TreeRule):
         are missing.
     """
 
-    b1: Scalar = 0.9
-    b2: Scalar = 0.999
-    eps: Scalar = 1e-8
-    d0: Scalar = 1e-6
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-8
+    d0: AboveZero = 1e-6
     bias_correction: bool = True
 
     Slots = DadaptSlots
     takes_rate = True
     takes_decay = True
     scale_invariant = True
-
-    def check(self) -> None:
-        check_flag(bias_correction=self.bias_correction)
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_non_negative(eps=self.eps)
-        check_positive(d0=self.d0)
 
     @property
     def b3(self) -> Scalar:

@@ -19,11 +19,10 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import norm, norm_of_all, scaled, wide
-from adaptive_optax.core.checks import check_non_negative, check_positive
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.rule import Step, TreeRule
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Scalar, Schedule
+from adaptive_optax.core.types import AboveZero, AtLeastZero, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 from adaptive_optax.wrappers.averaged import averaged
 
@@ -60,15 +59,11 @@ class Dog(TreeRule):
       ValueError: for an option out of range; at update, where params are missing.
     """
 
-    initial_distance: Scalar = 1e-6
-    eps: Scalar = 1e-8
+    initial_distance: AboveZero = 1e-6
+    eps: AtLeastZero = 1e-8
 
     Slots = DogSlots
     scale_invariant = True
-
-    def check(self) -> None:
-        check_positive(initial_distance=self.initial_distance)
-        check_non_negative(eps=self.eps)
 
     def start(self, leaves: list[jax.Array]) -> DogShared:
         size = 1 + norm_of_all([norm(p) for p in leaves])

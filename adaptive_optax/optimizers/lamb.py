@@ -27,15 +27,13 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.checks import (
     caller,
-    check_fraction,
-    check_non_negative,
     check_numbers,
     check_params,
 )
 from adaptive_optax.core.lifting import COUPLED, lift
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import ADAM_MOMENTS, AdamSlots
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
@@ -55,10 +53,10 @@ class Lamb(Rule):
         are missing.
     """
 
-    b1: Scalar = 0.9
-    b2: Scalar = 0.999
-    eps: Scalar = 1e-6
-    eps_root: Scalar = 0.0
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-6
+    eps_root: AtLeastZero = 0.0
     norm_bounds: tuple[float, float] | None = None
 
     Slots = AdamSlots
@@ -68,8 +66,6 @@ class Lamb(Rule):
     moments = ADAM_MOMENTS
 
     def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_non_negative(eps=self.eps, eps_root=self.eps_root)
         if self.norm_bounds is not None:
             check_numbers(2, norm_bounds=self.norm_bounds)
             if not 0 <= self.norm_bounds[0] <= self.norm_bounds[1]:

@@ -17,16 +17,13 @@ import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import norm, scaled, zeros_slot
 from adaptive_optax.core.checks import (
-    check_flag,
-    check_fraction,
-    check_non_negative,
     check_params,
 )
 from adaptive_optax.core.lifting import DOWNHILL, lift
 from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -51,10 +48,10 @@ class Lars(Rule):
         are missing.
     """
 
-    momentum: Scalar = 0.9
+    momentum: Fraction = 0.9
     nesterov: bool = False
-    trust_coefficient: Scalar = 1e-3
-    eps: Scalar = 0.0
+    trust_coefficient: AtLeastZero = 1e-3
+    eps: AtLeastZero = 0.0
     decay_in_norm: bool = False
 
     Slots = LarsSlots
@@ -63,11 +60,6 @@ class Lars(Rule):
     takes_decay = True
     elementwise = False
     scale_invariant = True
-
-    def check(self) -> None:
-        check_flag(nesterov=self.nesterov, decay_in_norm=self.decay_in_norm)
-        check_fraction(momentum=self.momentum)
-        check_non_negative(trust_coefficient=self.trust_coefficient, eps=self.eps)
 
     def init(self, p: Any) -> LarsSlots:
         return LarsSlots(trace=zeros_slot(p))

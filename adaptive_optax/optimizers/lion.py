@@ -13,12 +13,11 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import ema, zeros_slot
-from adaptive_optax.core.checks import check_fraction
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.rule import Moment, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -39,15 +38,12 @@ class Lion(Rule):
       ValueError: for an option out of range.
     """
 
-    b1: Scalar = 0.9
-    b2: Scalar = 0.99
+    b1: Fraction = 0.9
+    b2: Fraction = 0.99
 
     Slots = LionSlots
     scale_invariant = True
     moments = {"mu": Moment("gradient", "b2", "plain")}
-
-    def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2)
 
     def init(self, p: Any) -> LionSlots:
         return LionSlots(mu=zeros_slot(p))

@@ -27,12 +27,11 @@ from adaptive_optax.core.arrays import (
     real_slot,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed, Squares
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -57,18 +56,14 @@ class Mars(Rule):
       ValueError: for an option out of range.
     """
 
-    b1: Scalar = 0.95
-    b2: Scalar = 0.99
-    eps: Scalar = 1e-8
-    gamma: Scalar = 0.025
+    b1: Fraction = 0.95
+    b2: Fraction = 0.99
+    eps: AtLeastZero = 1e-8
+    gamma: AtLeastZero = 0.025
 
     Slots = MarsSlots
     elementwise = False
     scale_invariant = True
-
-    def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_non_negative(eps=self.eps, gamma=self.gamma)
 
     def init(self, p: Any) -> MarsSlots:
         return MarsSlots(mu=zeros_slot(p), nu=real_slot(p), before=zeros_slot(p))

@@ -21,11 +21,7 @@ from adaptive_optax.core.arrays import bias, debias, ema, scaled, zeros_slot
 from adaptive_optax.core.checks import (
     caller,
     check_choice,
-    check_flag,
-    check_fraction,
-    check_non_negative,
     check_numbers,
-    check_steps,
     check_transformation,
 )
 from adaptive_optax.core.descend import descend
@@ -40,7 +36,7 @@ from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.split import Split
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule, Steps
 from adaptive_optax.optimizers.adam import scale_by_adam
 from adaptive_optax.optimizers.record import OptimizerRecord
 
@@ -77,11 +73,11 @@ class Muon(Rule):
       TypeError, ValueError: for an option of the wrong kind or range.
     """
 
-    momentum: Scalar = 0.95
+    momentum: Fraction = 0.95
     nesterov: bool = True
-    steps: int = 5
+    steps: Steps = 5
     coefficients: tuple[float, float, float] = QUINTIC
-    eps: Scalar = 1e-7
+    eps: AtLeastZero = 1e-7
     scale: str = "spectral"
     bias_correction: bool = False
 
@@ -90,11 +86,7 @@ class Muon(Rule):
     scale_invariant = True
 
     def check(self) -> None:
-        check_flag(nesterov=self.nesterov, bias_correction=self.bias_correction)
-        check_fraction(momentum=self.momentum)
-        check_steps(steps=self.steps)
         check_numbers(3, coefficients=self.coefficients)
-        check_non_negative(eps=self.eps)
         check_choice(tuple(SCALES), scale=self.scale)
 
     def init(self, p: Any, *label: Any) -> MuonSlots:

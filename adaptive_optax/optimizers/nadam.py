@@ -30,18 +30,11 @@ from adaptive_optax.core.arrays import (
     scaled,
     zeros_slot,
 )
-from adaptive_optax.core.checks import (
-    check_choice,
-    check_flag,
-    check_fraction,
-    check_non_negative,
-    check_positive,
-)
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
-from adaptive_optax.optimizers.adam import ADAM_MOMENTS, EPS_PLACEMENTS, AdamSlots
+from adaptive_optax.core.types import AboveZero, AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.optimizers.adam import ADAM_MOMENTS, AdamSlots, EpsPlacement
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -74,26 +67,18 @@ class Nadam(Rule):
       ValueError: for an option out of range.
     """
 
-    b1: Scalar = 0.99
-    b2: Scalar = 0.999
-    eps: Scalar = 1e-8
-    eps_root: Scalar = 0.0
-    eps_placement: str = "outside"
-    momentum_decay: Scalar | None = 0.004
+    b1: Fraction = 0.99
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-8
+    eps_root: AtLeastZero = 0.0
+    eps_placement: EpsPlacement = "outside"
+    momentum_decay: AboveZero | None = 0.004
     scheduled_average: bool = True
     correct_nu: bool = True
 
     Slots = AdamSlots
     scale_invariant = True
     moments = ADAM_MOMENTS
-
-    def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_non_negative(eps=self.eps, eps_root=self.eps_root)
-        check_choice(EPS_PLACEMENTS, eps_placement=self.eps_placement)
-        if self.momentum_decay is not None:
-            check_positive(momentum_decay=self.momentum_decay)
-        check_flag(scheduled_average=self.scheduled_average, correct_nu=self.correct_nu)
 
     def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
@@ -154,7 +139,7 @@ def nadam(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     momentum_decay: Scalar | None = 0.004,
     scheduled_average: bool = True,
     correct_nu: bool = True,
@@ -182,7 +167,7 @@ def nadamw(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     momentum_decay: Scalar | None = 0.004,
     scheduled_average: bool = True,
     correct_nu: bool = True,

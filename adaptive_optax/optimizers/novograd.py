@@ -16,12 +16,11 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import divided, ema, norm, root, scaled, shifted, zeros_slot
-from adaptive_optax.core.checks import check_fraction, check_non_negative
 from adaptive_optax.core.lifting import COUPLED, lift
 from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -44,18 +43,14 @@ class Novograd(Rule):
       ValueError: for an option out of range.
     """
 
-    b1: Scalar = 0.95
-    b2: Scalar = 0.98
-    eps: Scalar = 1e-8
+    b1: Fraction = 0.95
+    b2: Fraction = 0.98
+    eps: AtLeastZero = 1e-8
 
     Slots = NovogradSlots
     elementwise = False
     scale_invariant = True
     takes_decay = True
-
-    def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_non_negative(eps=self.eps)
 
     def init(self, p: Any) -> NovogradSlots:
         return NovogradSlots(mu=zeros_slot(p), nu=jnp.zeros((), jnp.finfo(p.dtype).dtype))

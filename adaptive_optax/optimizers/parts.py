@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 import jax
 
 from adaptive_optax.core import arrays
-from adaptive_optax.core.checks import check_fraction
 from adaptive_optax.core.descend import direction_of
 from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.rule import NoSlots, Rule, Step
-from adaptive_optax.core.types import Scalar
+from adaptive_optax.core.types import Fraction
 
 
 class EmaSlots(NamedTuple):
@@ -35,12 +34,9 @@ class Ema(Rule):
     1.0
     """
 
-    decay: Scalar
+    decay: Fraction
 
     Slots = EmaSlots
-
-    def check(self) -> None:
-        check_fraction(decay=self.decay)
 
     def init(self, p: Any) -> EmaSlots:
         return EmaSlots(mu=arrays.zeros_slot(p))
@@ -68,10 +64,7 @@ class BiasCorrection(Rule):
     4.0
     """
 
-    decay: Scalar
-
-    def check(self) -> None:
-        check_fraction(decay=self.decay)
+    decay: Fraction
 
     def per_step(self, step: Step) -> jax.Array:
         return arrays.bias(self.decay, step.count)

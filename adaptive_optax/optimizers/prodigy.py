@@ -33,16 +33,13 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.checks import (
-    check_flag,
     check_fraction,
-    check_non_negative,
-    check_positive,
 )
 from adaptive_optax.core.lifting import DOWNHILL, lift
 from adaptive_optax.core.roles import Signed, Squares
 from adaptive_optax.core.rule import Step, TreeRule
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AboveZero, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -96,12 +93,12 @@ class Prodigy(TreeRule):
         are missing.
     """
 
-    b1: Scalar = 0.9
-    b2: Scalar = 0.999
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
     b3: Scalar | None = None
-    eps: Scalar = 1e-8
-    d0: Scalar = 1e-6
-    d_coef: Scalar = 1.0
+    eps: AtLeastZero = 1e-8
+    d0: AboveZero = 1e-6
+    d_coef: AboveZero = 1.0
     bias_correction: bool = False
     safeguard_warmup: bool = False
 
@@ -111,11 +108,7 @@ class Prodigy(TreeRule):
     scale_invariant = True
 
     def check(self) -> None:
-        check_flag(bias_correction=self.bias_correction, safeguard_warmup=self.safeguard_warmup)
-        check_fraction(b1=self.b1, b2=self.b2)
         check_fraction(b3=self.sum_decay)
-        check_non_negative(eps=self.eps)
-        check_positive(d0=self.d0, d_coef=self.d_coef)
 
     @property
     def sum_decay(self) -> Scalar:

@@ -12,7 +12,7 @@ Departures: none by default. Libraries rectify from rho_t > 5 on (`threshold=5.0
 code does not move before (`before_rectification="skip"`). rho_t is rewritten to keep its digits.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -30,12 +30,12 @@ from adaptive_optax.core.arrays import (
     scaled,
     zeros_slot,
 )
-from adaptive_optax.core.checks import caller, check_choice, check_fraction, check_non_negative
+from adaptive_optax.core.checks import caller
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Scalar, Schedule
-from adaptive_optax.optimizers.adam import ADAM_MOMENTS, EPS_PLACEMENTS, AdamSlots
+from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar, Schedule
+from adaptive_optax.optimizers.adam import ADAM_MOMENTS, AdamSlots, EpsPlacement
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -55,23 +55,19 @@ class Radam(Rule):
       ValueError: for an option out of range.
     """
 
-    b1: Scalar = 0.9
-    b2: Scalar = 0.999
-    eps: Scalar = 1e-8
-    eps_root: Scalar = 0.0
-    eps_placement: str = "outside"
-    threshold: Scalar = 4.0
-    before_rectification: str = "momentum"
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-8
+    eps_root: AtLeastZero = 0.0
+    eps_placement: EpsPlacement = "outside"
+    threshold: AtLeastZero = 4.0
+    before_rectification: Literal["momentum", "skip"] = "momentum"
 
     Slots = AdamSlots
     scale_invariant = True
     moments = ADAM_MOMENTS
 
     def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_non_negative(eps=self.eps, eps_root=self.eps_root, threshold=self.threshold)
-        check_choice(EPS_PLACEMENTS, eps_placement=self.eps_placement)
-        check_choice(("momentum", "skip"), before_rectification=self.before_rectification)
         if isinstance(self.threshold, int | float) and self.threshold < 4:
             raise ValueError(
                 f"{caller()}(threshold={self.threshold}): threshold must be at least 4."
@@ -112,7 +108,7 @@ def radam(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     threshold: Scalar = 4.0,
     before_rectification: str = "momentum",
 ) -> Transformation:

@@ -15,7 +15,7 @@ away decay times as far as from the old; Graves has eps inside the root
 (`eps_placement="inside"`); the learning rate is applied after the momentum, as torch does.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
@@ -31,17 +31,13 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.checks import (
     caller,
-    check_choice,
-    check_flag,
-    check_fraction,
-    check_non_negative,
 )
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.lifting import lift
 from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.rule import Moment, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -68,27 +64,21 @@ class Rmsprop(Rule):
       ValueError: for an option out of range, or nesterov without momentum.
     """
 
-    decay: Scalar = 0.9
-    eps: Scalar = 1e-8
+    decay: Fraction = 0.9
+    eps: AtLeastZero = 1e-8
     centered: bool = False
-    momentum: Scalar | None = None
+    momentum: Fraction | None = None
     nesterov: bool = False
-    eps_placement: str = "outside"
+    eps_placement: Literal["outside", "inside"] = "outside"
 
     Slots = RmspropSlots
     scale_invariant = True
     moments = {"nu": Moment("square", "decay", "plain")}
 
     def check(self) -> None:
-        check_flag(centered=self.centered, nesterov=self.nesterov)
-        check_fraction(decay=self.decay)
         if self.centered and isinstance(self.decay, int | float) and self.decay == 0:
             raise ValueError(f"{caller()}(decay=0, centered=True): a spread needs decay above 0.")
-        check_non_negative(eps=self.eps)
-        check_choice(("outside", "inside"), eps_placement=self.eps_placement)
-        if self.momentum is not None:
-            check_fraction(momentum=self.momentum)
-        elif self.nesterov:
+        if self.momentum is None and self.nesterov:
             raise ValueError(
                 f"{caller()}(nesterov=True): give a momentum too, such as momentum=0.9."
             )

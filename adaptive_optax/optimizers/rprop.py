@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import real_slot, scaled, zeros_slot
-from adaptive_optax.core.checks import caller, check_fraction, check_positive
+from adaptive_optax.core.checks import caller
 from adaptive_optax.core.lifting import DOWNHILL, lift
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Scalar, Schedule
+from adaptive_optax.core.types import AboveZero, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -35,10 +35,10 @@ class RpropSlots(NamedTuple):
 class Rprop(Rule):
     """Rprop's step, uphill, with its learning rate in it."""
 
-    eta_minus: Scalar = 0.5
-    eta_plus: Scalar = 1.2
-    smallest_step: Scalar = 1e-6
-    largest_step: Scalar = 50.0
+    eta_minus: AboveZero = 0.5
+    eta_plus: AboveZero = 1.2
+    smallest_step: AboveZero = 1e-6
+    largest_step: AboveZero = 50.0
 
     Slots = RpropSlots
     counted = False
@@ -46,13 +46,6 @@ class Rprop(Rule):
     scale_invariant = True
 
     def check(self) -> None:
-        check_fraction(eta_minus=self.eta_minus)
-        check_positive(
-            eta_minus=self.eta_minus,
-            eta_plus=self.eta_plus,
-            smallest_step=self.smallest_step,
-            largest_step=self.largest_step,
-        )
         if isinstance(self.eta_plus, int | float) and self.eta_plus < 1:
             raise ValueError(f"{caller()}(eta_plus={self.eta_plus}): eta_plus must be at least 1.")
         bounds = self.smallest_step, self.largest_step

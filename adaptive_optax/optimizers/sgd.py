@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 import jax
 
 from adaptive_optax.core.arrays import scaled, zeros_slot
-from adaptive_optax.core.checks import caller, check_flag, check_fraction
+from adaptive_optax.core.checks import caller
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.rule import Moment, NoSlots, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Scalar, Schedule
+from adaptive_optax.core.types import Fraction, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -45,7 +45,7 @@ class Sgd(Rule):
       ValueError: for a momentum out of range, or nesterov without momentum.
     """
 
-    momentum: Scalar | None = None
+    momentum: Fraction | None = None
     nesterov: bool = False
 
     moments = {"trace": Moment("gradient", "momentum", "sum")}
@@ -59,10 +59,7 @@ class Sgd(Rule):
         return self.momentum is not None
 
     def check(self) -> None:
-        check_flag(nesterov=self.nesterov)
-        if self.momentum is not None:
-            check_fraction(momentum=self.momentum)
-        elif self.nesterov:
+        if self.momentum is None and self.nesterov:
             raise ValueError(
                 f"{caller()}(nesterov=True): give a momentum too, such as momentum=0.9."
             )

@@ -33,7 +33,7 @@ from adaptive_optax.core.arrays import (
     summable,
     zeros_slot,
 )
-from adaptive_optax.core.checks import caller, check_fraction, check_non_negative, check_steps
+from adaptive_optax.core.checks import caller
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.lifting import lift
 from adaptive_optax.core.matrices import (
@@ -50,7 +50,7 @@ from adaptive_optax.core.matrices import (
 from adaptive_optax.core.roles import NonNegative, Signed
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule, Steps
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -82,25 +82,17 @@ class Soap(Rule):
       TypeError, ValueError: for an option of the wrong kind or range.
     """
 
-    b1: Scalar = 0.95
-    b2: Scalar = 0.95
-    shampoo_decay: Scalar | None = None
-    eps: Scalar = 1e-8
-    every: int = 10
-    max_size: int = 10000
-    block_size: int | None = None
+    b1: Fraction = 0.95
+    b2: Fraction = 0.95
+    shampoo_decay: Fraction | None = None
+    eps: AtLeastZero = 1e-8
+    every: Steps = 10
+    max_size: Steps = 10000
+    block_size: Steps | None = None
 
     Slots = SoapSlots
     elementwise = False
     scale_invariant = True
-
-    def check(self) -> None:
-        decay = self.b2 if self.shampoo_decay is None else self.shampoo_decay
-        check_fraction(b1=self.b1, b2=self.b2, shampoo_decay=decay)
-        check_non_negative(eps=self.eps)
-        check_steps(every=self.every, max_size=self.max_size)
-        if self.block_size is not None:
-            check_steps(block_size=self.block_size)
 
     def blocks(self, shape: tuple[int, ...], view: MatrixView | None) -> Blocks:
         """The blocks of a leaf."""

@@ -28,19 +28,23 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.checks import (
-    check_fraction,
     check_function,
-    check_non_negative,
     check_params,
-    check_positive,
-    check_steps,
 )
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.lifting import Call, lift
 from adaptive_optax.core.roles import Signed
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import (
+    AboveZero,
+    AtLeastZero,
+    Fraction,
+    Mask,
+    Scalar,
+    Schedule,
+    Steps,
+)
 from adaptive_optax.core.value import Value
 from adaptive_optax.optimizers.record import OptimizerRecord
 
@@ -70,19 +74,13 @@ class Sophia(Rule):
         estimate is given, or one of another structure.
     """
 
-    b1: Scalar = 0.96
-    b2: Scalar = 0.99
-    gamma: Scalar = 0.01
-    eps: Scalar = 1e-12
-    every: int = 10
+    b1: Fraction = 0.96
+    b2: Fraction = 0.99
+    gamma: AboveZero = 0.01
+    eps: AtLeastZero = 1e-12
+    every: Steps = 10
 
     Slots = SophiaSlots
-
-    def check(self) -> None:
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_positive(gamma=self.gamma)
-        check_non_negative(eps=self.eps)
-        check_steps(every=self.every)
 
     def init(self, p: Any) -> SophiaSlots:
         return SophiaSlots(mu=zeros_slot(p), nu=real_slot(p))

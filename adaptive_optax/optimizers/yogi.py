@@ -26,11 +26,10 @@ from adaptive_optax.core.arrays import (
     scaled,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_flag, check_fraction, check_non_negative
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Mask, Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import AdamSlots
 from adaptive_optax.optimizers.record import OptimizerRecord
 
@@ -49,19 +48,14 @@ class Yogi(Rule):
       ValueError: for an option out of range.
     """
 
-    b1: Scalar = 0.9
-    b2: Scalar = 0.999
-    eps: Scalar = 0.001
-    initial_accumulator_value: Scalar = 0.0
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 0.001
+    initial_accumulator_value: AtLeastZero = 0.0
     bias_correction: bool = False
 
     Slots = AdamSlots
     scale_invariant = True
-
-    def check(self) -> None:
-        check_flag(bias_correction=self.bias_correction)
-        check_fraction(b1=self.b1, b2=self.b2)
-        check_non_negative(eps=self.eps, initial_accumulator_value=self.initial_accumulator_value)
 
     def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p, self.initial_accumulator_value))

@@ -20,11 +20,12 @@ import optax
 
 from adaptive_optax.core.arrays import divided
 from adaptive_optax.core.branches import as_before, taken
-from adaptive_optax.core.checks import check_steps, check_transformation
+from adaptive_optax.core.checks import check_transformation
 from adaptive_optax.core.feedback import value_of
 from adaptive_optax.core.leaves import flat, is_trained, matching, unmoved
 from adaptive_optax.core.map_leaves import first_leaves, map_leaves
 from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import Steps
 
 
 class MultiStepsState(NamedTuple):
@@ -72,10 +73,7 @@ class MultiSteps(Body):
     """An optimizer that steps once for several micro-batches."""
 
     inner: optax.GradientTransformationExtraArgs
-    every: int
-
-    def check(self) -> None:
-        check_steps(every=self.every)
+    every: Steps
 
     def init(self, params: Any) -> MultiStepsState:
         return MultiStepsState(

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_optax.core.arrays import elapsed, scaled, shifted
-from adaptive_optax.core.checks import check_non_negative, check_params, check_transformation
+from adaptive_optax.core.checks import check_params, check_transformation
 from adaptive_optax.core.leaves import cast_like
 from adaptive_optax.core.map_leaves import copies, map_leaves
 from adaptive_optax.core.transformation import Body, Transformation, constructor
-from adaptive_optax.core.types import Scalar
+from adaptive_optax.core.types import AtLeastZero, Scalar
 
 
 class AveragedState(NamedTuple):
@@ -66,13 +66,10 @@ class Averaged(Body):
     """An average over an optimizer's parameters."""
 
     inner: optax.GradientTransformationExtraArgs
-    power: Scalar
+    power: AtLeastZero
 
     keeps_parameters = True
     passes_gradients = True
-
-    def check(self) -> None:
-        check_non_negative(power=self.power)
 
     def init(self, params: Any) -> AveragedState:
         return AveragedState(jnp.zeros((), jnp.int32), copies(params), self.inner.init(params))

@@ -35,12 +35,12 @@ import optax
 
 from adaptive_optax.core.agreement import agreement
 from adaptive_optax.core.arrays import norm, norm_of_all, scaled, working_dtype
-from adaptive_optax.core.checks import caller, check_choice, check_flag, check_positive
+from adaptive_optax.core.checks import caller, check_choice
 from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.lifting import wide_view
 from adaptive_optax.core.map_leaves import first_leaves, map_leaves
 from adaptive_optax.core.transformation import Body, Transformation, constructor
-from adaptive_optax.core.types import Scalar
+from adaptive_optax.core.types import AboveZero, Scalar
 from adaptive_optax.introspection.structure import parts, structure
 from adaptive_optax.wrappers.blend_weights import LEARNING, checked_weights, weights_at
 from adaptive_optax.wrappers.members import checked_members
@@ -118,14 +118,12 @@ class Blend(Body):
     inners: dict[str, optax.GradientTransformationExtraArgs]
     weights: dict[str, Any]
     adapt: str | None
-    step_size: Scalar
+    step_size: AboveZero
     normalize: bool
 
     def check(self) -> None:
         if self.adapt is not None:
             check_choice(tuple(LEARNING), adapt=self.adapt)
-        check_flag(normalize=self.normalize)
-        check_positive(step_size=self.step_size)
         if self.adapt and any(map(callable, self.weights.values())):
             raise ValueError(
                 f"{caller()}(weights=a schedule, adapt={self.adapt!r}): weights that learn start "

@@ -27,16 +27,14 @@ import optax
 
 from adaptive_optax.core.arrays import narrowed, norm, norm_of_all
 from adaptive_optax.core.checks import (
-    check_positive,
     check_range,
-    check_steps,
     check_transformation,
 )
 from adaptive_optax.core.feedback import multiplied, value_of
 from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.lifting import wide_view
 from adaptive_optax.core.transformation import Body, Transformation, constructor
-from adaptive_optax.core.types import Scalar
+from adaptive_optax.core.types import AboveZero, Scalar, Steps
 from adaptive_optax.wrappers.nonfinite import Reason, reasons, worst
 from adaptive_optax.wrappers.skip_counts import Refusals, none_refused, one_more, raise_at
 from adaptive_optax.wrappers.spike_detection import (
@@ -148,31 +146,20 @@ class Guarded(Body):
     """An optimizer without the steps that would do harm."""
 
     inner: optax.GradientTransformationExtraArgs
-    loss_sigmas: Scalar | None
-    norm_sigmas: Scalar | None
-    window: int
-    warm_up: int
-    backoff: Scalar | None
-    recovery: Scalar
-    min_scale: Scalar
-    limit: int | None
+    loss_sigmas: AboveZero | None
+    norm_sigmas: AboveZero | None
+    window: Steps
+    warm_up: Steps
+    backoff: AboveZero | None
+    recovery: AboveZero
+    min_scale: AboveZero
+    limit: Steps | None
 
     passes_gradients = True
 
     def check(self) -> None:
-        optional = {
-            "loss_sigmas": self.loss_sigmas,
-            "norm_sigmas": self.norm_sigmas,
-            "backoff": self.backoff,
-        }
-        check_positive(**{name: x for name, x in optional.items() if x is not None})
-        if self.backoff is not None:
-            check_range("lie in (0, 1)", lambda x: x < 1, backoff=self.backoff)
-        if self.limit is not None:
-            check_steps(limit=self.limit)
-        check_steps(window=self.window, warm_up=self.warm_up)
+        check_range("lie in (0, 1)", lambda x: x < 1, backoff=self.backoff)
         check_range("be at least 2", lambda x: x >= 2, window=self.window)
-        check_positive(recovery=self.recovery, min_scale=self.min_scale)
         check_range("be at least 1", lambda x: x >= 1, recovery=self.recovery)
         check_range("lie in (0, 1]", lambda x: x <= 1, min_scale=self.min_scale)
 

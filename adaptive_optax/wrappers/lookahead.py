@@ -11,7 +11,7 @@ weights, `eval_params(state, params)`. Put it last in a chain, where the update 
 one that is applied. Departures: none.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,17 +20,14 @@ import optax
 from adaptive_optax.core.arrays import scaled
 from adaptive_optax.core.checks import (
     caller,
-    check_choice,
     check_params,
-    check_positive,
-    check_steps,
     check_transformation,
 )
 from adaptive_optax.core.leaves import cast_like, is_trained
 from adaptive_optax.core.map_leaves import copies, map_leaves
 from adaptive_optax.core.rate import Rate
 from adaptive_optax.core.transformation import Body, Transformation, constructor
-from adaptive_optax.core.types import Scalar
+from adaptive_optax.core.types import AboveZero, Scalar, Steps
 
 
 class LookaheadState(NamedTuple):
@@ -88,21 +85,18 @@ class Lookahead(Body):
     """Lookahead over an optimizer."""
 
     inner: optax.GradientTransformationExtraArgs
-    every: int
-    step_size: Scalar
-    at_sync: str
+    every: Steps
+    step_size: AboveZero
+    at_sync: Literal["keep", "reset", "pullback"]
 
     keeps_parameters = True
     passes_gradients = True
 
     def check(self) -> None:
-        check_steps(every=self.every)
-        check_positive(step_size=self.step_size)
         if isinstance(self.step_size, int | float) and self.step_size > 1:
             raise ValueError(
                 f"{caller()}(step_size={self.step_size}): step_size must lie in (0, 1]."
             )
-        check_choice(("keep", "reset", "pullback"), at_sync=self.at_sync)
 
     def init(self, params: Any) -> LookaheadState:
         inner_state = self.inner.init(params)

@@ -21,8 +21,6 @@ import optax
 
 from adaptive_optax.core.arrays import scaled, wide
 from adaptive_optax.core.checks import (
-    check_fraction,
-    check_non_negative,
     check_params,
     check_rate,
     check_transformation,
@@ -31,7 +29,7 @@ from adaptive_optax.core.leaves import cast_like
 from adaptive_optax.core.lifting import value_at
 from adaptive_optax.core.map_leaves import copies, map_leaves
 from adaptive_optax.core.transformation import Body, Transformation, body_of, constructor
-from adaptive_optax.core.types import Scalar, Schedule
+from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar, Schedule
 
 
 class ScheduleFreeState(NamedTuple):
@@ -95,15 +93,11 @@ class ScheduleFree(Body):
 
     inner: optax.GradientTransformationExtraArgs
     learning_rate: Scalar | Schedule | None
-    b1: Scalar
-    weight_power: Scalar
+    b1: Fraction
+    weight_power: AtLeastZero
 
     keeps_parameters = True
     passes_gradients = True
-
-    def check(self) -> None:
-        check_fraction(b1=self.b1)
-        check_non_negative(weight_power=self.weight_power)
 
     @property
     def learning_rate_used(self) -> Any:
