@@ -79,7 +79,7 @@ def descend(
             and not weight_decay
         ):
             return body.replace(learning_rate=learning_rate, descent=descent).transformation()
-    return Chained(direction, lift(Identity(), **options, descent=descent)).transformation()  # type: ignore[arg-type]
+    return Chained(direction, lift(Identity(), **options, descent=descent)).transformation()
 
 
 def direction_of(rule: Callable[P, Rule], name: str) -> Callable[P, Transformation]:

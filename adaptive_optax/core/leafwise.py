@@ -105,7 +105,7 @@ class Functions(Rule):
     waiting: Callable[[Any], Any] | None
 
     @property
-    def Slots(self) -> Any:  # type: ignore[override]  # noqa: N802, the name in `Rule`
+    def Slots(self) -> Any:  # noqa: N802, the name in `Rule`
         return self.slots
 
     @property
@@ -130,5 +130,5 @@ class LiftedFunctions(LiftedRule):
     """A rule of functions on trees: not compiled, since what functions read may change."""
 
     @property
-    def programs(self) -> tuple[Callable[..., Any], Callable[..., Any]]:  # type: ignore[override]
+    def programs(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         return begin, update_leaf

@@ -25,7 +25,7 @@ class Transformation(optax.GradientTransformationExtraArgs):
     @property
     def body(self) -> "Body":
         """The object whose methods the pair is."""
-        return cast(Body, self.update.__self__)  # type: ignore[attr-defined]
+        return cast(Body, self.update.__self__)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Transformation) and self.body.identity == other.body.identity

@@ -36,7 +36,7 @@ class Value:
 
     def __post_init__(self) -> None:
         with called(caller() or type(self).__name__):
-            for name, check, optional in _field_checks(type(self)):
+            for name, check, optional in _field_checks(type(self)):  # type: ignore[arg-type]  # a class is hashable
                 value = getattr(self, name)
                 if not (optional and value is None):
                     check(**{name: value})

@@ -138,7 +138,7 @@ def _filtered(
 ) -> tuple[jax.Array, jax.Array]:
     """The gradient with its slow part amplified, and the slow part; rest is 1 - decay."""
     # Beyond this the sum would overflow.
-    g = bounded(g, jnp.finfo(g.dtype).max / (1.0 + direct + amplification))
+    g = bounded(g, float(jnp.finfo(g.dtype).max) / (1.0 + direct + amplification))
     slow = scaled(slow, decay) + scaled(g, rest)
     amplified = slow if weight is None else debias(slow, weight)
     return scaled(g, direct) + scaled(amplified, amplification), slow

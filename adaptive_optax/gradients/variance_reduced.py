@@ -53,7 +53,7 @@ class VarianceReducedState(NamedTuple):
 @constructor
 def variance_reduced(
     inner: optax.GradientTransformation,
-    mode: str = "storm",
+    mode: Literal["storm", "mars"] = "storm",
     *,
     a: Scalar | Schedule = 0.1,
     gamma: Scalar = 0.025,

@@ -60,7 +60,7 @@ def reduce_on_plateau(
     *,
     rtol: Scalar = 1e-4,
     atol: Scalar = 0.0,
-    mode: str = "min",
+    mode: Literal["min", "max"] = "min",
     cooldown: int = 0,
     min_scale: Scalar = 0.0,
     grace: int = 0,
@@ -68,7 +68,7 @@ def reduce_on_plateau(
     increase: Scalar = 1.0,
     increase_patience: int = 0,
     max_scale: Scalar = 1.0,
-    on_nan: str = "skip",
+    on_nan: Literal["skip", "bad"] = "skip",
 ) -> Transformation:
     """Multiplies updates by a scale that falls where `value` has not improved for long.
 

@@ -66,7 +66,7 @@ def adagrad(
     *,
     initial_accumulator_value: Scalar = 0.0,
     eps: Scalar = 1e-10,
-    eps_placement: str = "outside",
+    eps_placement: Literal["outside", "inside"] = "outside",
 ) -> Transformation:
     """AdaGrad, the direction of `scale_by_adagrad`.
 

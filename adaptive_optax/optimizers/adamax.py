@@ -85,7 +85,7 @@ def adamax(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
     eps: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: Literal["outside", "inside"] = "outside",
     weight_decay: Scalar | Schedule = 0.0,
     mask: Mask | None = None,
 ) -> Transformation:

@@ -101,7 +101,7 @@ def amsgrad(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     eps_placement: EpsPlacement = "outside",
-    bias_correction: str = "none",
+    bias_correction: Literal["none", "after", "before"] = "none",
     weight_decay: Scalar | Schedule = 0.0,
     mask: Mask | None = None,
 ) -> Transformation:

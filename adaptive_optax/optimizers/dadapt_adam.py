@@ -97,7 +97,7 @@ class DadaptAdam(TreeRule):
     def init(self, p: Any) -> DadaptSlots:
         return DadaptSlots(zeros_slot(p), real_slot(p), zeros_slot(p))
 
-    def per_step(self, step: Step) -> jax.Array:
+    def per_step(self, step: Step) -> Any:
         """The learning rate, with the factor of both biases."""
         rate: Any = 1.0 if step.learning_rate is None else step.learning_rate
         if not self.bias_correction:

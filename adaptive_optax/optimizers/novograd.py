@@ -55,7 +55,7 @@ class Novograd(Rule):
     def init(self, p: Any) -> NovogradSlots:
         return NovogradSlots(mu=zeros_slot(p), nu=jnp.zeros((), jnp.finfo(p.dtype).dtype))
 
-    def per_step(self, step: Step) -> jax.Array:
+    def per_step(self, step: Step) -> Any:
         return step.count == 1
 
     def update(

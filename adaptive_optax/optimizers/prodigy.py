@@ -121,14 +121,14 @@ class Prodigy(TreeRule):
     def init(self, p: Any) -> ProdigySlots:
         return ProdigySlots(zeros_slot(p), real_slot(p), zeros_slot(p), anchor=p)
 
-    def per_step(self, step: Step) -> jax.Array:
+    def per_step(self, step: Step) -> Any:
         """The learning rate, with the factor of both biases."""
         rate: Any = 1.0 if step.learning_rate is None else step.learning_rate
         if not self.bias_correction:
             return rate * 1.0
         return rate * (jnp.sqrt(bias(self.b2, step.count)) / bias(self.b1, step.count))
 
-    def weight(self, shared: ProdigyShared, rate: Any) -> jax.Array:
+    def weight(self, shared: ProdigyShared, rate: Any) -> Any:
         """The weight of g in grad_sum."""
         factor = 1 if self.safeguard_warmup else rate
         return divided(shared.distance, self.d0) * shared.distance * factor

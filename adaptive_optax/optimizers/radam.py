@@ -110,7 +110,7 @@ def radam(
     eps_root: Scalar = 0.0,
     eps_placement: EpsPlacement = "outside",
     threshold: Scalar = 4.0,
-    before_rectification: str = "momentum",
+    before_rectification: Literal["momentum", "skip"] = "momentum",
 ) -> Transformation:
     """RAdam, the direction of `scale_by_radam`.
 

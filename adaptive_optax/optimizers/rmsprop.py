@@ -111,7 +111,7 @@ scale_by_rmsprop = direction_of(Rmsprop, "scale_by_rmsprop")
 
 @constructor
 def scale_by_rms(
-    decay: Scalar = 0.9, eps: Scalar = 1e-8, eps_placement: str = "outside"
+    decay: Scalar = 0.9, eps: Scalar = 1e-8, eps_placement: Literal["outside", "inside"] = "outside"
 ) -> Transformation:
     """The gradient over its running root mean square: `scale_by_rmsprop` and nothing else."""
     return lift(Rmsprop(decay, eps, eps_placement=eps_placement)).transformation()
@@ -126,7 +126,7 @@ def rmsprop(
     centered: bool = False,
     momentum: Scalar | None = None,
     nesterov: bool = False,
-    eps_placement: str = "outside",
+    eps_placement: Literal["outside", "inside"] = "outside",
 ) -> Transformation:
     """RMSProp, the direction of `scale_by_rmsprop`.
 

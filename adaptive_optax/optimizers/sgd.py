@@ -51,7 +51,7 @@ class Sgd(Rule):
     moments = {"trace": Moment("gradient", "momentum", "sum")}
 
     @property
-    def Slots(self) -> Any:  # type: ignore[override]  # noqa: N802, the name in `Rule`
+    def Slots(self) -> Any:  # noqa: N802, the name in `Rule`
         return NoSlots if self.momentum is None else SgdSlots
 
     @property

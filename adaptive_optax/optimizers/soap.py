@@ -218,7 +218,7 @@ def soap(
     return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
 
 
-def rotated(blocks: Blocks, bases: tuple, x: jax.Array, back: bool = False) -> jax.Array:
+def rotated(blocks: Blocks, bases: tuple[Any, Any], x: jax.Array, back: bool = False) -> jax.Array:
     """A leaf in the bases of its blocks, or back from them; a side without basis stays."""
     left, right = bases
     if left is None and right is None:
@@ -245,7 +245,7 @@ def turned(
     basis, order = next_basis(turn, *given, blocks.spare(side))
     along = order[:, :, None] if side == 0 else order[:, None, :]
 
-    def ordered(nu):
+    def ordered(nu: jax.Array) -> jax.Array:
         return blocks.join(jnp.take_along_axis(blocks.cut(nu), along, axis=side + 1))
 
     return basis, jax.lax.cond(turn == 2, ordered, lambda nu: nu, nu)

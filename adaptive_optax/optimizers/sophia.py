@@ -231,7 +231,7 @@ def gauss_newton_bartlett(
     """
     check_function("gauss_newton_bartlett", logits_fn=logits_fn)
 
-    def sampled_loss(params):
+    def sampled_loss(params: Any) -> tuple[jax.Array, jax.Array]:
         logits = logits_fn(params)
         labels = jax.random.categorical(key, jax.lax.stop_gradient(logits))
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)

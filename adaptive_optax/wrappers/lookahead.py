@@ -49,7 +49,7 @@ def lookahead(
     every: int = 5,
     step_size: Scalar = 0.5,
     *,
-    at_sync: str = "keep",
+    at_sync: Literal["keep", "reset", "pullback"] = "keep",
 ) -> Transformation:
     """Lookahead over any optimizer, with the slow weights in its state.
 
