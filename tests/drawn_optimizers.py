@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from catalogue import OPTIMIZERS
-from catalogue_field import unit_curvature
+from catalogue import unit_curvature
 from error_options import FRACTION, NON_NEGATIVE, OPTIONS, POSITIVE
 from hypothesis import strategies as st
 

@@ -82,7 +82,7 @@ class LiftedRule(Body):
     extras: Callable[[Call], list[Any]] | None = None
 
     def check(self) -> None:
-        if self.learning_rate is not None:
+        if self.learning_rate is not None or self.descent != UPHILL or self.rule.takes_rate:
             check_rate(learning_rate=self.learning_rate)
         check_rate(weight_decay=self.weight_decay)
         check_mask(mask=self.mask)

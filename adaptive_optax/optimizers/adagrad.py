@@ -57,7 +57,7 @@ class Adagrad(Rule):
 scale_by_adagrad = direction_of(Adagrad, "scale_by_adagrad")
 
 
-scale_by_rss = scale_by_adagrad
+scale_by_rss = direction_of(Adagrad, "scale_by_rss")
 
 
 @constructor

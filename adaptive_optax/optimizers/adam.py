@@ -95,7 +95,7 @@ class Adam(Rule):
 
 
 scale_by_adam = direction_of(Adam, "scale_by_adam")
-scale_by_adamw = scale_by_adam
+scale_by_adamw = direction_of(Adam, "scale_by_adamw")
 
 
 @constructor

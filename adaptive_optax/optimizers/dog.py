@@ -98,8 +98,8 @@ class Dowg(Dog):
       ValueError: for an option out of range; at update, where params are missing.
     """
 
-    initial_distance: Scalar = 1e-2
-    eps: Scalar = 1e-4
+    initial_distance: AboveZero = 1e-2
+    eps: AtLeastZero = 1e-4
 
     def start(self, leaves: list[jax.Array]) -> DogShared:
         return DogShared(wide(self.initial_distance), wide(0.0))

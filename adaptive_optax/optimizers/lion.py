@@ -62,7 +62,7 @@ class Lion(Rule):
 scale_by_lion = direction_of(Lion, "scale_by_lion")
 
 
-scale_by_sign_momentum = scale_by_lion
+scale_by_sign_momentum = direction_of(Lion, "scale_by_sign_momentum")
 
 
 @constructor

@@ -128,7 +128,7 @@ class Nadam(Rule):
 scale_by_nadam = direction_of(Nadam, "scale_by_nadam")
 
 
-scale_by_nadamw = scale_by_nadam
+scale_by_nadamw = direction_of(Nadam, "scale_by_nadamw")
 
 
 @constructor
