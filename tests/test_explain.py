@@ -60,10 +60,8 @@ def test_nothing_is_found_in_any_optimizer(make, rate):
     assert kinds(chain(clip(1.0), tx)) == []
 
 
-def test_the_optimizers_are_many():
-    assert len(list(optimizers(optax))) > 25
-    assert len(list(optimizers(optax.contrib))) > 12
-    assert len(list(optimizers(ao))) > 22
+def test_there_are_optimizers():
+    assert all(list(optimizers(module)) for module in (optax, optax.contrib, ao))
 
 
 SOUND = {

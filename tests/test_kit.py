@@ -10,29 +10,15 @@ import pytest
 
 import adaptive_optax as ao
 from adaptive_optax import testing
-from adaptive_optax.testing import Report, Row, assert_contract, check_contract, libraries
+from adaptive_optax.testing import Report, Row, assert_contract, check_contract
 
 
-@pytest.mark.parametrize(
-    "make", [ao.sgd, pytest.param(ao.adam, marks=pytest.mark.slow)], ids=lambda m: m.__name__
-)
-def test_ours_keep_the_contract(make):
-    report = check_contract(make)
+def test_sgd_keeps_the_contract():
+    """`test_contract.py` asks all others."""
+    report = check_contract(ao.sgd)
     assert report.passed, report
     assert [row.property for row in report.rows] == list(testing.PROPERTIES)
-    not_asked = [row.property for row in report.rows if row.verdict == "n/a"]
-    assert not_asked == []
-
-
-# SOAP turns rounding in directions without gradient into steps, which no two programs share.
-KNOWN = {"soap": {"vmap", "sharded_updates"}}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", libraries.ours())
-def test_every_optimizer_keeps_the_contract(name):
-    report = check_contract(libraries.ours()[name], name=name)
-    assert {row.property for row in report.failures} == KNOWN.get(name, set()), report
+    assert not [row.property for row in report.rows if row.verdict == "n/a"]
 
 
 def test_optax_adam_keeps_what_it_keeps():
@@ -59,8 +45,7 @@ def test_optax_adam_keeps_what_it_keeps():
     assert report.summary == "optax.adam: 18 of 31"
 
 
-def test_about_thirty_properties_each_with_a_promise():
-    assert 25 <= len(testing.PROPERTIES) <= 35
+def test_properties_have_promises():
     assert all(name.isidentifier() and promise for name, promise in testing.PROPERTIES.items())
 
 

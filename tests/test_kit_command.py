@@ -11,7 +11,7 @@ import pytest
 import adaptive_optax as ao
 from adaptive_optax import cli, testing
 from adaptive_optax.testing import libraries
-from adaptive_optax.testing.resolve import resolve
+from adaptive_optax.testing.import_optimizer import resolve
 
 DOCS = Path(__file__).parent.parent / "docs" / "contract.md"
 QUICK = ["--properties", "wide_slots,rate_zero"]

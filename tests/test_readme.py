@@ -19,17 +19,13 @@ def test_table_is_the_catalogues():
     assert readme.parts()[1] == readme.table(), "run: python tests/readme.py"
 
 
-def test_the_two_commands():
-    commands = [line.split("  #")[0].strip() for line in blocks("sh")[0].splitlines()]
-    assert commands == [
-        'pip install -e ".[compare]" && adaptive-optax compare',
-        'pip install -e ".[test]" && pytest -n 2 --dist worksteal',
-    ]
+def test_the_gate_runs_the_command_for_the_tests_last():
+    command = blocks("sh")[0].splitlines()[-1].split("  #")[0].strip()
+    assert (readme.README.parent / ".ci" / "run").read_text().splitlines()[-1] == command
 
 
 def test_flax_example_runs_and_learns(capsys):
     example = blocks("python")[0]
-    assert len([line for line in example.splitlines() if line.strip()]) <= 15
     exec(compile(example, "README.md", "exec"), {})
     assert float(capsys.readouterr().out) < 1e-3
 

@@ -13,7 +13,7 @@ from adaptive_optax.comparison import files, grammar, tasks
 from adaptive_optax.comparison.range_task import range_test
 from adaptive_optax.comparison.words import MakeTx, needs_previous
 from adaptive_optax.learning_rate.range_result import RangeResult
-from adaptive_optax.testing.resolve import from_here, resolve
+from adaptive_optax.testing.import_optimizer import from_here, resolve
 
 NAME = "range-test"
 DEFAULT = "sgd,momentum,rmsprop,adam,lion"

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_optax.testing import libraries
-from adaptive_optax.testing.contract import check_contract
+from adaptive_optax.testing.case import CONTRACT, Property
+from adaptive_optax.testing.contract import check_contract, chosen
+from adaptive_optax.testing.import_optimizer import from_here, resolve
 from adaptive_optax.testing.page import page
-from adaptive_optax.testing.properties import CONTRACT, Property, chosen
-from adaptive_optax.testing.report import Report, hung, listed
-from adaptive_optax.testing.resolve import from_here, resolve
+from adaptive_optax.testing.result import Report, hung, listed
 from adaptive_optax.testing.sharding import FLAG
 
 MARKS = {"pass": "ok", "fail": "FAIL", "n/a": "n/a"}
@@ -66,7 +66,7 @@ def catalogue() -> str:
 def matrix(reports: Sequence[Report]) -> str:
     """Property by transformation, as aligned text.
 
-    >>> from adaptive_optax.testing.report import Row
+    >>> from adaptive_optax.testing.result import Row
     >>> verdicts = {"a.adam": "pass", "mine": "fail"}
     >>> print(matrix([Report(name, (Row("vmap", word),)) for name, word in verdicts.items()]))
           a.adam  mine

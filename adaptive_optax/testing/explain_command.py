@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from adaptive_optax.introspection.explain import explain
-from adaptive_optax.testing.resolve import from_here, resolve
-from adaptive_optax.testing.subject import Subject
+from adaptive_optax.testing.case import Case
+from adaptive_optax.testing.import_optimizer import from_here, resolve
 
 EXAMPLES = """examples:
   adaptive-optax explain my_module:my_optimizer
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     """
     try:
         with from_here():
-            tx = Subject(resolve(options.target), name=options.target).tx
+            tx = Case(resolve(options.target), name=options.target).tx
     except (ValueError, TypeError) as error:
         text = str(error).replace("check_contract(make_tx=", "explain(").replace("contract: ", "")
         print(f"explain: {text}", file=sys.stderr)

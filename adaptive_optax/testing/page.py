@@ -4,11 +4,11 @@ import importlib.metadata
 import platform
 from collections.abc import Mapping, Sequence
 
-from adaptive_optax.testing.properties import Property
-from adaptive_optax.testing.report import FAIL, NOT_APPLICABLE, Report, in_a_cell
+from adaptive_optax.testing.case import Property
+from adaptive_optax.testing.result import Report, in_a_cell, kept, table
 
-MARKS = {"pass": "✓", FAIL: "✗", NOT_APPLICABLE: "n/a"}
-COLUMNS = 10  # optimizers side by side in a table
+MARKS = {"pass": "✓", "fail": "✗", "n/a": "n/a"}
+COLUMNS = 10  # optimizers per table, so that it fits a screen
 
 HEAD = """# The contract, kept and not kept
 
@@ -37,93 +37,65 @@ neither way (n/a).
 def page(
     libraries: Mapping[str, Sequence[Report]], properties: Sequence[Property], command: str
 ) -> str:
-    """All reports on one page.
+    """Return all reports as one page.
 
     Args:
       libraries: the reports of each library, each over all properties, named as their columns.
-      properties: what they are about.
-      command: what makes the page.
+      properties: the properties of the reports.
+      command: the command that makes the page.
     """
+    rows, before = [], ""
+    for each in properties:
+        counts = [kept([report[each.name] for report in reports]) for reports in libraries.values()]
+        theme = "" if each.theme == before else each.theme
+        rows.append([theme, f"`{each.name}`", each.promise, *counts])
+        before = each.theme
+    all_rows = [
+        [row for report in reports for row in report.rows] for reports in libraries.values()
+    ]
+    rows.append(["", "**all**", "", *(f"**{kept(each)}**" for each in all_rows)])
     parts = [
         HEAD.format(count=len(properties), command=f"`{command}`", versions=versions()),
         "## What is promised, and how many keep it\n",
-        _promises(libraries, properties),
+        table(["theme", "property", "promise", *libraries], rows, ["---:"] * len(libraries)) + "\n",
     ]
     for library, reports in libraries.items():
-        parts += [f"## {library}\n", *_matrices(reports, properties)]
+        parts.append(f"## {library}\n")
+        for start in range(0, len(reports), COLUMNS):
+            some = reports[start : start + COLUMNS]
+            rows = [
+                [f"`{each.name}`", *(MARKS[report[each.name].verdict] for report in some)]
+                for each in properties
+            ]
+            rows.append(["**kept**", *(kept(report.rows) for report in some)])
+            head = ["", *(in_a_cell(report.name) for report in some)]
+            parts.append(table(head, rows, [":-:"] * len(some)) + "\n")
     for library, reports in libraries.items():
-        parts += [f"## What was seen: {library}\n", _evidence(reports, properties)]
-    return "\n".join(parts).rstrip() + "\n"
+        parts.append(f"## What was seen: {library}\n")
+        before_evidence = len(parts)
+        for each in properties:
+            seen: dict[str, list[str]] = {}  # evidence -> the optimizers that fail with it
+            for report in reports:
+                row = report[each.name]
+                if row.verdict == "fail":
+                    seen.setdefault(row.evidence, []).append(report.name)
+            if seen:
+                parts.append(f"`{each.name}`: {each.promise}\n")
+                parts += [
+                    f"- {', '.join(names)}: {in_a_cell(text)}" for text, names in seen.items()
+                ]
+                parts.append("")
+        if len(parts) == before_evidence:
+            parts.append("No failure.\n")
+    return "\n".join(parts).replace("|  |", "| |").rstrip() + "\n"
 
 
 def versions() -> str:
-    """Of all that the verdicts depend on."""
-    names = ("adaptive_optax", "optax", "jax", "jaxlib", "flax", "orbax-checkpoint")
+    """Return the versions that the verdicts depend on."""
     found = [f"Python {platform.python_version()}"]
-    for name in names:
+    for name in ("adaptive_optax", "optax", "jax", "jaxlib", "flax", "orbax-checkpoint"):
         try:
             found.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             found.append(f"{name} missing")
     return ", ".join(found)
-
-
-def _promises(libraries: Mapping[str, Sequence[Report]], properties: Sequence[Property]) -> str:
-    lines = [
-        f"| theme | property | promise | {' | '.join(libraries)} |",
-        f"|---|---|---|{'---:|' * len(libraries)}",
-    ]
-    theme = ""
-    for each in properties:
-        counts = [
-            _kept([report[each.name].verdict for report in reports])
-            for reports in libraries.values()
-        ]
-        shown = "" if each.theme == theme else each.theme
-        lines.append(f"| {shown} | `{each.name}` | {each.promise} | {' | '.join(counts)} |")
-        theme = each.theme
-    totals = [
-        _kept([row.verdict for report in reports for row in report.rows])
-        for reports in libraries.values()
-    ]
-    lines.append(f"| | **all** | | {' | '.join(f'**{total}**' for total in totals)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _kept(verdicts: Sequence[str]) -> str:
-    applied = [verdict for verdict in verdicts if verdict != NOT_APPLICABLE]
-    return f"{len(applied) - applied.count(FAIL)} of {len(applied)}"
-
-
-def _matrices(reports: Sequence[Report], properties: Sequence[Property]) -> list[str]:
-    """Tables of property by optimizer, side by side no more than fit a screen."""
-    tables = []
-    for start in range(0, len(reports), COLUMNS):
-        some = reports[start : start + COLUMNS]
-        lines = [
-            f"| | {' | '.join(in_a_cell(report.name) for report in some)} |",
-            f"|---|{':-:|' * len(some)}",
-        ]
-        for each in properties:
-            marks = [MARKS[report[each.name].verdict] for report in some]
-            lines.append(f"| `{each.name}` | {' | '.join(marks)} |")
-        kept = [_kept([row.verdict for row in report.rows]) for report in some]
-        lines.append(f"| **kept** | {' | '.join(kept)} |")
-        tables.append("\n".join(lines) + "\n")
-    return tables
-
-
-def _evidence(reports: Sequence[Report], properties: Sequence[Property]) -> str:
-    """For each property the optimizers that fail, those with the same evidence together."""
-    parts = []
-    for each in properties:
-        seen: dict[str, list[str]] = {}
-        for report in reports:
-            row = report[each.name]
-            if row.verdict == FAIL:
-                seen.setdefault(row.evidence, []).append(report.name)
-        if seen:
-            parts.append(f"`{each.name}`: {each.promise}\n")
-            parts += [f"- {', '.join(names)}: {in_a_cell(text)}" for text, names in seen.items()]
-            parts.append("")
-    return "\n".join(parts) if parts else "No failure.\n"

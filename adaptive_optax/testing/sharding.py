@@ -1,4 +1,4 @@
-"""Contract 6, sharding: slots lie where their parameters lie, and the numbers stay the same."""
+"""Properties of sharding: slots are sharded like their parameters, and numbers stay the same."""
 
 import math
 from typing import Any
@@ -9,19 +9,13 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from adaptive_optax.testing.evidence import (
-    BrokenError,
-    NotApplicableError,
-    close,
-    during,
-    same_form,
-)
-from adaptive_optax.testing.subject import Subject
-from adaptive_optax.testing.trees import is_inexact
+from adaptive_optax.testing import trees
+from adaptive_optax.testing.case import Case, promise
+from adaptive_optax.testing.result import BrokenError, NotApplicableError, during
 
-# No shape is made of parts of another: a slot is known by its shape, whatever the state's tree.
+# No shape consists of parts of another: a slot is recognized by its shape, in any state.
 SHAPES = {"kernel": (8, 12), "bias": (24,), "whole": (40,)}
-# As square as the matrix of `params_of`, for the same reason.
+# A square matrix, as in `params_of` and for the same reason.
 SQUARE = {**SHAPES, "kernel": (8, 8)}
 SPECS = {"kernel": P("data", "model"), "bias": P("data"), "whole": P()}
 # A sum over shards adds in another order.
@@ -29,35 +23,40 @@ ROUNDING = 1e-4
 FLAG = "--xla_force_host_platform_device_count=8"
 
 
-def sharded_slots(subject: Subject) -> None:
-    """The state of init under jit, and state and updates of an update, on either kind of mesh."""
+@promise(
+    "sharding",
+    "jit(init) of sharded parameters gives slots sharded alike, on Auto and Explicit meshes, and "
+    "updates keep that",
+)
+def sharded_slots(case: Case) -> None:
+    """Check the state of init under jit, and one update, on either kind of mesh."""
     for kind in (AxisType.Auto, AxisType.Explicit):
         mesh = _mesh(kind)
         with during(f"{kind.name} mesh"), jax.set_mesh(mesh):
             params = _params(mesh, SHAPES)
-            state = jax.jit(subject.tx.init)(params)
+            state = jax.jit(case.tx.init)(params)
             _follows(state, params, "after jit(init) state")
-            updates, after = subject.step(params, state, params)
+            _follows(case.tx.init(params), params, "after init state")
+            updates, after = case.step(params, state, params)
             _follows(updates, params, "after update the update")
             _follows(after, params, "after update state")
-            same_form(state, after, "state")
-            if kind == AxisType.Explicit and jax.typeof(updates["kernel"]) != jax.typeof(
-                params["kernel"]
-            ):
-                raise BrokenError(f"the update's type is {jax.typeof(updates['kernel'])}")
+            trees.same_form(state, after, "state")
+            got, wanted = (jax.typeof(tree["kernel"]) for tree in (updates, params))
+            if kind == AxisType.Explicit and got != wanted:
+                raise BrokenError(f"the update's type is {got}")
 
 
-def sharded_updates(subject: Subject) -> None:
-    """Three updates on a mesh, and the same on one device."""
-    mesh = _mesh(AxisType.Auto)
-    params = _params(mesh, SQUARE)
+@promise("sharding", "sharded parameters get the updates that one device gives")
+def sharded_updates(case: Case) -> None:
+    """Compare three updates on a mesh with the same on one device."""
+    params = _params(_mesh(AxisType.Auto), SQUARE)
     alone = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)), params)
-    state, state_alone = jax.jit(subject.tx.init)(params), subject.tx.init(alone)
+    state, state_alone = jax.jit(case.tx.init)(params), case.tx.init(alone)
     for count in range(3):
         with during(f"update {count + 1}"):
-            updates, state = subject.step(params, state, params)
-            updates_alone, state_alone = subject.step(alone, state_alone, alone)
-            close(updates, updates_alone, "update", ("sharded", "on one device"), ROUNDING)
+            updates, state = case.step(params, state, params)
+            updates_alone, state_alone = case.step(alone, state_alone, alone)
+            trees.close(updates, updates_alone, "update", ("sharded", "on one device"), ROUNDING)
 
 
 def _mesh(kind: AxisType) -> jax.sharding.Mesh:
@@ -84,10 +83,8 @@ def _params(mesh: jax.sharding.Mesh, shapes: dict) -> dict:
 def _follows(tree: Any, params: dict, what: str) -> None:
     """Every float leaf that has a parameter's shape has its sharding."""
     of_shape = {p.shape: p.sharding for p in params.values()}
-    for path, x in jax.tree_util.tree_flatten_with_path(tree)[0]:
-        wanted = of_shape.get(getattr(x, "shape", None)) if is_inexact(x) else None
+    for path, x in trees.paths(tree):
+        wanted = of_shape.get(getattr(x, "shape", None)) if trees.is_inexact(x) else None
         if wanted is not None and not x.sharding.is_equivalent_to(wanted, x.ndim):
             place = getattr(x.sharding, "spec", "one device")
-            raise BrokenError(
-                f"{what} {jax.tree_util.keystr(path)} is on {place}, its parameter on {wanted.spec}"
-            )
+            raise BrokenError(f"{what} {path} is on {place}, its parameter on {wanted.spec}")

@@ -1,45 +1,73 @@
-"""What is under test: a transformation, and how to build it at another learning rate."""
+"""A property of the contract, and the case it is tried on: a transformation and its builder."""
 
 import functools
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from adaptive_optax.core.checks import check_rate
-from adaptive_optax.testing.evidence import NotApplicableError, in_a_line
+from adaptive_optax.testing.result import NotApplicableError, in_a_line
 
-RATE = 0.01  # for a constructor that has no learning rate of its own
-RATES = ("learning_rate", "lr", "rate", "step_size")  # names that a learning rate goes by
+RATE = 0.01  # for a constructor without a default learning rate
+RATES = ("learning_rate", "lr", "rate", "step_size")  # usual names of a learning rate
+THEMES = (  # in the order of reports
+    *("state", "numbers", "leaves", "shapes", "sharding"),
+    *("company", "strictness", "sense", "lasting", "targets"),
+)
 
 
-class Subject:
+class Property(NamedTuple):
+    """One promise of the contract: one row of a report."""
+
+    name: str
+    theme: str
+    promise: str
+    check: Callable[["Case"], None]  # raises BrokenError with evidence, or NotApplicableError
+
+
+CONTRACT: list[Property] = []  # all properties, by theme
+
+
+def promise(theme: str, text: str) -> Callable[[Callable], Callable]:
+    """Decorate a check: its name becomes a property of the contract, with this promise."""
+
+    def add(check: Callable) -> Callable:
+        CONTRACT.append(Property(check.__name__, theme, text, check))
+        CONTRACT.sort(key=lambda each: THEMES.index(each.theme))
+        return check
+
+    return add
+
+
+class Case:
     """A transformation under test.
 
     Attributes:
-      name: what reports call it.
+      name: the name in reports.
       tx: the transformation as it is built by default.
-      rate: the learning rate that `tx` has, a number, or a usual one where that is not known.
-      fixed: whether the learning rate cannot be varied.
-      default: whether the rate is the constructor's own.
+      rate: the learning rate of `tx`, a number; a usual one if it is unknown.
+      fixed: True if the learning rate cannot be varied.
+      default: True if the learning rate is the constructor's own.
       traces: how often `step` was traced.
+      step: the jitted update.
     """
 
     def __init__(self, make_tx: Any, learning_rate: float | None = None, name: str | None = None):
-        """Builds the transformation.
+        """Build the transformation.
 
         Args:
           make_tx: constructor, or a transformation.
-          learning_rate: the rate to build with; None takes the constructor's own, or `RATE`.
-          name: what reports call it; None makes one up.
+          learning_rate: learning rate to build with; None takes the constructor's own, or `RATE`.
+          name: the name in reports; None makes one up.
 
         Raises:
-          TypeError, ValueError: where that gives no transformation.
+          TypeError, ValueError: if that gives no transformation.
         """
         self.name = name or label(make_tx)
-        self._make, own = _constructor(self.name, make_tx)
+        self._make, own = _constructor(make_tx)
         self.fixed = own is _FIXED
         if learning_rate is not None:
             check_rate("check_contract", learning_rate=learning_rate)
@@ -53,29 +81,20 @@ class Subject:
         self.rate = float(usual if learning_rate is None else learning_rate)
         self.traces = 0
         self.tx = self.fresh()
-        self.step = jax.jit(self._update)
+
+        def update(grads, state, params):
+            self.traces += 1
+            return self.tx.update(grads, state, params)
+
+        self.step = jax.jit(update)
 
     def fresh(self) -> Any:
-        """The transformation built once more."""
-        return self._built() if self.default else self._built(self.rate)
-
-    def at(self, rate: Any) -> Any:
-        """The transformation at another learning rate: a number, an array (traced) or a schedule.
-
-        Raises:
-          NotApplicableError: where the rate is fixed.
-        """
-        if self.fixed:
-            raise NotApplicableError(
-                "takes no learning rate; give a constructor of one to have it told"
-            )
-        return self._make(rate)
-
-    def _built(self, *rate: Any) -> Any:
+        """Build the transformation once more."""
+        rate = () if self.default else (self.rate,)
         try:
             tx = self._make(*rate)
         except Exception as error:
-            given = f"with learning rate {rate[0]}" if rate else "without arguments"
+            given = f"with learning rate {self.rate}" if rate else "without arguments"
             raise TypeError(
                 f"check_contract(make_tx={self.name}): calling it {given} raised "
                 f"{in_a_line(error)}; give a constructor, learning_rate -> transformation, such "
@@ -88,18 +107,26 @@ class Subject:
             )
         return tx
 
-    def _update(self, grads: Any, state: Any, params: Any) -> Any:
-        self.traces += 1
-        return self.tx.update(grads, state, params)
+    def at(self, rate: Any) -> Any:
+        """Build the transformation at another learning rate: number, array (traced) or schedule.
+
+        Raises:
+          NotApplicableError: if the learning rate is fixed.
+        """
+        if self.fixed:
+            raise NotApplicableError(
+                "takes no learning rate; give a constructor, learning_rate -> transformation"
+            )
+        return self._make(rate)
 
 
 def is_transformation(value: Any) -> bool:
-    """Whether value has init and update, which all that is asked of it needs."""
+    """Return True if value has init and update; the contract needs no more."""
     return not isinstance(value, type) and hasattr(value, "init") and hasattr(value, "update")
 
 
 def label(make_tx: Any) -> str:
-    """A name for reports.
+    """Return a name for reports.
 
     >>> import optax
     >>> label(optax.adam), label(functools.partial(optax.sgd, momentum=0.9))
@@ -116,19 +143,18 @@ def label(make_tx: Any) -> str:
     name = getattr(make_tx, "__qualname__", type(make_tx).__name__)
     if name.endswith("<lambda>"):
         return "the lambda"
-    module = getattr(make_tx, "__module__", None) or ""
-    parts = module.split(".")
-    for place in (parts[0], ".".join(parts[:2])):  # where it is public, if it is
+    parts = (getattr(make_tx, "__module__", None) or "").split(".")
+    for place in (parts[0], ".".join(parts[:2])):  # the public place, if there is one
         if getattr(sys.modules.get(place), name, None) is make_tx:
             return f"{place}.{name}"
     return name.rpartition(".<locals>.")[2]
 
 
-_FIXED = object()  # in place of a default: there is no learning rate
+_FIXED = object()  # instead of a default: there is no learning rate
 
 
-def _constructor(name: str, make_tx: Any) -> tuple[Callable[..., Any], Any]:
-    """A function of no arguments or of a rate, and the rate's default (`empty` for none)."""
+def _constructor(make_tx: Any) -> tuple[Callable[..., Any], Any]:
+    """Return a function of no arguments or of a learning rate, and the rate's default."""
     if is_transformation(make_tx):
         return lambda: make_tx, _FIXED
     if not callable(make_tx):
@@ -138,15 +164,11 @@ def _constructor(name: str, make_tx: Any) -> tuple[Callable[..., Any], Any]:
         )
     try:
         parameters = list(inspect.signature(make_tx).parameters.values())
-    except (TypeError, ValueError):  # written in C: it does not tell
+    except (TypeError, ValueError):  # written in C, without a signature
         return make_tx, inspect.Parameter.empty
+    positional = ("POSITIONAL_ONLY", "POSITIONAL_OR_KEYWORD", "VAR_POSITIONAL")
     named = [p for p in parameters if p.name in RATES]
-    needed = [
-        p
-        for p in parameters
-        if p.default is p.empty
-        and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)
-    ]
+    needed = [p for p in parameters if p.default is p.empty and p.kind.name in positional]
     if not named and not needed:
         return make_tx, _FIXED
     rate = (named or needed)[0]
