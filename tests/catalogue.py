@@ -23,7 +23,6 @@ __all__ = [
 ]
 
 
-
 def unit_curvature(params):
     """An estimate of the Hessian's diagonal that is right for a unit quadratic."""
     return jax.tree.map(jnp.ones_like, params)

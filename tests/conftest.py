@@ -37,7 +37,15 @@ THINNED = {
 # Files whose tests, except the slow ones, are fast. With the quick part of the contract they build
 # and trace every public name.
 FAST = {
-    *("structure", "rules_as_data", "bad_options", "catalogue", "contract_state", "explain", "goldens"),
+    *(
+        "structure",
+        "rules_as_data",
+        "bad_options",
+        "catalogue",
+        "contract_state",
+        "explain",
+        "goldens",
+    ),
     *("oracles_follow_goldens", "oracles_follow_tree_goldens", "params_refused", "sinks"),
     *("state_dict", "suggested_range"),
 }

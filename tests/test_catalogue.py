@@ -22,7 +22,7 @@ def test_every_public_name_is_in_the_catalogue():
 def test_dir_shows_the_public_names_and_no_others():
     assert set(dir(ao)) == {*ao.__all__, "__version__"}
     assert {"comparison", "testing", "training"} <= set(dir(ao))
-    with pytest.raises(AttributeError, match="has no attribute 'SGD'; did you mean 'sgd'?"):
+    with pytest.raises(AttributeError, match=r"has no attribute 'SGD'; did you mean 'sgd'"):
         _ = ao.SGD
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import adaptive_optax as ao
 from adaptive_optax.comparison import grammar, names, words
-from adaptive_optax.introspection.structure import structure, parts
+from adaptive_optax.introspection.structure import parts, structure
 from adaptive_optax.learning_rate import schedules
 
 

@@ -8,8 +8,8 @@ import pytest
 from catalogue import every
 
 import adaptive_optax as ao
-from adaptive_optax.introspection.structure import structure
 from adaptive_optax.introspection.effective_rate import effective, rates
+from adaptive_optax.introspection.structure import structure
 from adaptive_optax.monitoring.group_rates import mean_rate
 
 PARAMS = {"layer_0": jnp.array([1.0, -2.0]), "layer_1": jnp.array([3.0, 1.0, 0.5])}

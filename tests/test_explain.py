@@ -9,8 +9,8 @@ import pytest
 
 import adaptive_optax as ao
 from adaptive_optax.cli import main
-from adaptive_optax.introspection.structure import structure
 from adaptive_optax.introspection.chain_lint import hazards
+from adaptive_optax.introspection.structure import structure
 
 FIRST, LAST = {"a": True, "b": False}, {"a": False, "b": True}
 LABELS = {"a": "x", "b": "y"}

@@ -7,8 +7,8 @@ import optax
 import pytest
 
 import adaptive_optax as ao
-from adaptive_optax.introspection.structure import structure, parts
 from adaptive_optax.introspection.moment_transfer import handed_over
+from adaptive_optax.introspection.structure import parts, structure
 
 PARAMS = {"v": jnp.ones(2), "w": jnp.ones(3)}
 GRADS = {"v": jnp.ones(2), "w": jnp.array([1.0, -2.0, 0.5])}

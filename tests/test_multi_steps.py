@@ -9,8 +9,8 @@ from problems import form, grads_of, params_of, run
 
 import adaptive_optax as ao
 from adaptive_optax.introspection.structure import structure
-from adaptive_optax.wrappers.accumulation import multi_steps
 from adaptive_optax.learning_rate.plateau import reduce_on_plateau
+from adaptive_optax.wrappers.accumulation import multi_steps
 
 
 def jitted(tx, params, gradients):

@@ -9,9 +9,9 @@ from problems import form, grads_of, params_of
 
 import adaptive_optax as ao
 from adaptive_optax.introspection.structure import structure
-from adaptive_optax.wrappers.accumulation import multi_steps
 from adaptive_optax.learning_rate.plateau import PlateauState, reduce_on_plateau
 from adaptive_optax.testing import assert_contract
+from adaptive_optax.wrappers.accumulation import multi_steps
 
 
 def test_a_slowly_falling_loss_is_no_plateau_for_narrow_parameters():

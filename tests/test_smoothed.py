@@ -12,8 +12,8 @@ from oracles.smoothed import smoothed as filtered
 from problems import form, grads_of, params_of, run
 
 import adaptive_optax as ao
-from adaptive_optax.introspection.structure import structure
 from adaptive_optax.introspection.effective_rate import rates
+from adaptive_optax.introspection.structure import structure
 
 # Of the largest value that a coordinate reached; measured up to 4e-15 and 1e-6.
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}

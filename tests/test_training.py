@@ -15,9 +15,9 @@ from problems import form, grads_of, params_of
 
 import adaptive_optax as ao
 from adaptive_optax.learning_rate.hypergradient import hypergradient
-from adaptive_optax.wrappers.accumulation import multi_steps
 from adaptive_optax.learning_rate.plateau import PlateauState, reduce_on_plateau
 from adaptive_optax.training import Optimizer, TrainState
+from adaptive_optax.wrappers.accumulation import multi_steps
 
 VALUES = [3.0, 3.0, 1.0, 2.0]
 

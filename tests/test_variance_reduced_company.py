@@ -8,8 +8,8 @@ import pytest
 from problems import form, grads_of, params_of
 
 import adaptive_optax as ao
-from adaptive_optax.introspection.structure import structure
 from adaptive_optax.introspection.effective_rate import rates
+from adaptive_optax.introspection.structure import structure
 
 
 @pytest.mark.parametrize("mode", ["storm", "mars"])

@@ -1,11 +1,11 @@
 """Presets: the options that make an optimizer follow another library, or its paper.
 
-A preset writes out every option, so that it does not lean on our defaults, and never the learning
-rate. It stands in the optimizer's record. What libraries do that no option here says: Keras and optax keep the learning rate inside
-the momentum of RMSProp, and Keras inside that of SGD, which differs only while the rate changes.
-Keras adds the whole gradient to Muon's momentum, so that its eps is 1 / (1 - momentum) of ours;
-leaves that are no matrices go to another Adam in Keras and optax. optax's Yogi starts its mean
-off zero, and its Adan has another factor: neither has a preset.
+A preset stands in the optimizer's record. It writes out every option, so that it does not lean on
+our defaults, and never the learning rate. What libraries do that no option here says: Keras and
+optax keep the learning rate inside the momentum of RMSProp, and Keras inside that of SGD, which
+differs only while the rate changes. Keras adds the whole gradient to Muon's momentum, so that its
+eps is 1 / (1 - momentum) of ours; leaves that are no matrices go to another Adam in Keras and
+optax. optax's Yogi starts its mean off zero, and its Adan has another factor: neither has a preset.
 """
 
 from typing import Any

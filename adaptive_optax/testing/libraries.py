@@ -32,9 +32,9 @@ def optaxs() -> dict[str, MakeTx]:
 
     def constructor(record: OptimizerRecord) -> Any:
         name = record.optax_name or record.name
-        found = getattr(optax, name, None) or getattr(optax.contrib, name, None)
+        found: Any = getattr(optax, name, None) or getattr(optax.contrib, name, None)
         if record.name == "adadelta":  # its default learning rate climbs
-            return functools.partial(found, learning_rate=1.0)
+            return functools.partial(optax.adadelta, learning_rate=1.0)
         return None if record.needs else found
 
     return _found(constructor)
