@@ -79,6 +79,7 @@ _GIVEN: dict[str, Any] = {  # of the arguments that have no default
     "pretrained": _STATE,
 }
 _OWN: dict[str, dict[str, Any]] = {
+    "leafwise": {name: _GIVEN[name] for name in ("slots", "init", "update")},
     "rounded": {"mode": "kahan"},
     "switch": {"at": [3]},
     "preset": {"name": "adam"},

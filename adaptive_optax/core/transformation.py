@@ -5,6 +5,7 @@ is all that `optax.chain` and others keep; `update.__self__` still leads to the 
 has the call: its name, equality, hash, repr, pickle and what `explain` prints come from there.
 """
 
+import difflib
 import functools
 import inspect
 import pickle
@@ -183,6 +184,7 @@ def constructor(function: Callable[P, Transformation]) -> Callable[P, Transforma
         try:
             bound = _signature(build).bind(*args, **kwargs)
         except TypeError as error:
+            _check_names(build, kwargs)
             raise TypeError(f"{function.__name__}(): {error}.") from None
         bound.apply_defaults()
         arguments = {name: kept(value) for name, value in bound.arguments.items()}
@@ -191,6 +193,35 @@ def constructor(function: Callable[P, Transformation]) -> Callable[P, Transforma
         return tx.body.built_by(Call(build, arguments, tx.body.token)).transformation()
 
     return build
+
+
+SPELLINGS = {  # of other libraries
+    "lr": "learning_rate",
+    "beta1": "b1",
+    "beta2": "b2",
+    "beta_1": "b1",
+    "beta_2": "b2",
+    "betas": "b1 and b2",
+    "epsilon": "eps",
+    "wd": "weight_decay",
+    "decay_rate": "decay",
+    "rho": "decay",
+}
+
+
+def _check_names(function: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Raise for the first argument that a function does not have; the error gives the spelling."""
+    known = _signature(function).parameters
+    for name in given:
+        if name not in known:
+            meant = SPELLINGS.get(name, "")
+            near = difflib.get_close_matches(name, known, n=1)
+            fits = meant and all(word in known for word in meant.split(" and "))
+            hint = meant if fits else next(iter(near), "")
+            raise TypeError(
+                f"{function.__name__}() got an unexpected keyword argument {name!r}"
+                f"{f'; here it is {hint}' if hint else ''}."
+            )
 
 
 def body_of(tx: optax.GradientTransformation) -> Body | None:

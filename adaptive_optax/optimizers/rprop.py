@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import real_slot, scaled, zeros_slot
-from adaptive_optax.core.checks import caller
+from adaptive_optax.core.checks import caller, check_range
 from adaptive_optax.core.lifting import DOWNHILL, lift
 from adaptive_optax.core.rule import Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AboveZero, Scalar, Schedule
+from adaptive_optax.core.types import AboveZero, Fraction, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -35,7 +35,7 @@ class RpropSlots(NamedTuple):
 class Rprop(Rule):
     """Rprop's step, uphill, with its learning rate in it."""
 
-    eta_minus: AboveZero = 0.5
+    eta_minus: Fraction = 0.5
     eta_plus: AboveZero = 1.2
     smallest_step: AboveZero = 1e-6
     largest_step: AboveZero = 50.0
@@ -46,8 +46,7 @@ class Rprop(Rule):
     scale_invariant = True
 
     def check(self) -> None:
-        if isinstance(self.eta_plus, int | float) and self.eta_plus < 1:
-            raise ValueError(f"{caller()}(eta_plus={self.eta_plus}): eta_plus must be at least 1.")
+        check_range("be at least 1", lambda x: x >= 1, eta_plus=self.eta_plus)
         bounds = self.smallest_step, self.largest_step
         if all(isinstance(x, int | float) for x in bounds) and bounds[0] > bounds[1]:
             raise ValueError(
@@ -84,7 +83,7 @@ def scale_by_rprop(
     Args:
       learning_rate: the first step size, and a factor on all of them; at least 0; a number, an
         array or a schedule.
-      eta_minus: factor on the step size after a change of sign, in (0, 1).
+      eta_minus: factor on the step size after a change of sign, in [0, 1).
       eta_plus: factor on the step size otherwise, at least 1.
       smallest_step: what steps do not shrink below, in units of the parameter, above 0.
       largest_step: what steps do not grow above, in units of the parameter.
@@ -110,7 +109,7 @@ def rprop(
     Args:
       learning_rate: the first step size, and a factor on all of them; at least 0; a number, an
         array or a schedule.
-      eta_minus: factor on the step size after a change of sign, in (0, 1).
+      eta_minus: factor on the step size after a change of sign, in [0, 1).
       eta_plus: factor on the step size otherwise, at least 1.
       smallest_step: what steps do not shrink below, in units of the parameter, above 0.
       largest_step: what steps do not grow above, in units of the parameter.
