@@ -12,7 +12,7 @@ PACKAGE = Path(ao.__file__).parent
 
 
 def test_every_public_name_is_in_the_catalogue():
-    modules = {"comparison", "testing", "training"}
+    modules = {"comparison", "sharding", "testing", "training"}
     covered = {name for row in CASES for name in row.names} | set(ELSEWHERE)
     assert set(ao.__all__) - modules == covered
     tests = Path(__file__).parent

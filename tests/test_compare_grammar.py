@@ -93,7 +93,7 @@ def test_options_are_numbers_words_and_several_numbers():
     assert found == {"every": 10, "step_size": 0.8, "at_sync": "reset"}
     assert told("blend(adam+lion,normalize=false)")["normalize"] is False
     assert told("blend(adam+lion,normalize=True)")["normalize"] is True
-    assert told("hypergradient(adam,step_size=none)")["step_size"] == 0.02
+    assert "step_size" not in told("hypergradient(adam,step_size=none)")
     params = jnp.ones(2)
     state = grammar.parse("blend(adam+lion,weights=0.7:0.3)").make(0.1).init(params)
     assert float(state.weights["adam"]) == pytest.approx(0.7)

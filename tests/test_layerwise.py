@@ -228,7 +228,7 @@ def test_what_it_says_of_itself(wrap):
     part = structure(tx)
     before = tx.init(PARAMS)
     updates, after = tx.update(GRADS[0], before, PARAMS)
-    factors = part.factor(before, after, PARAMS)
+    factors = part.body.factor(before, after, PARAMS)
     assert part.name in WRAPPERS
     assert list(part.members) == ["inner"]
     pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(GRADS[0]), factors, strict=True)

@@ -60,8 +60,9 @@ class Rprop(Rule):
     def update(
         self, g: jax.Array, slots: RpropSlots, p: Any, step: Step
     ) -> tuple[jax.Array, RpropSlots]:
-        rate = jnp.asarray(1.0 if step.learning_rate is None else step.learning_rate)
-        unit = jnp.where(rate > 0, rate, 1.0).astype(slots.scale.dtype)
+        rate = 1.0 if step.learning_rate is None else step.learning_rate
+        rate = jnp.asarray(rate, slots.scale.dtype)
+        unit = jnp.where(rate > 0, rate, 1.0)
         agrees = (jnp.sign(g) * jnp.sign(slots.before).conj()).real  # no square that vanishes
         grown = jnp.minimum(scaled(slots.scale, self.eta_plus), self.largest_step / unit)
         shrunk = jnp.maximum(scaled(slots.scale, self.eta_minus), self.smallest_step / unit)
