@@ -16,7 +16,7 @@ import optax
 from adaptive_optax.core.checks import check_flag, check_transformation
 from adaptive_optax.core.lifting import COUPLED, INDEPENDENT, UPHILL, LiftedRule, lift
 from adaptive_optax.core.rule import NoSlots, Rule, Step
-from adaptive_optax.core.transformation import Body, Transformation, body_of, constructor
+from adaptive_optax.core.transformation import Body, Call, Transformation, body_of, constructor
 from adaptive_optax.core.types import Mask, Scalar, Schedule
 
 P = ParamSpec("P")
@@ -108,6 +108,9 @@ class Chained(Body):
 
     direction: optax.GradientTransformation
     last: LiftedRule
+
+    def built_by(self, call: Call) -> Body:
+        return super(Chained, self.replace(last=self.last.built_by(call))).built_by(call)
 
     @property
     def members(self) -> dict[str, optax.GradientTransformation]:

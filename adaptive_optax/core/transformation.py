@@ -84,7 +84,10 @@ class Body(Value):
         """As users call it, for errors."""
         if self.call is None:
             return type(self).__name__.lower()
-        return self.call.arguments.get("name") or self.call.name
+        given = self.call.arguments
+        direction = getattr(given.get("direction"), "body", None)  # of `descend`
+        named = self.call.name if direction is None else direction.name.removeprefix("scale_by_")
+        return given.get("name") or named
 
     @property
     def members(self) -> Mapping[str, optax.GradientTransformation]:

@@ -134,7 +134,7 @@ def dog(
     >>> [round(float(u), 4) for u in updates]
     [-0.15, -0.2]
     """
-    return averaged(descend(Dog(initial_distance, eps), learning_rate))
+    return averaged(descend(Dog(initial_distance, eps), learning_rate, name="dog"))
 
 
 @constructor
