@@ -129,7 +129,7 @@ def test_it_says_what_it_is():
         0.5,
     )
     state = reduce_on_plateau().init(None)._replace(scale=jnp.float32(0.25))
-    assert part.factor(None, state, None) == 0.25
+    assert part.body.factor(None, state, None) == 0.25
     assert isinstance(state, PlateauState)
 
 

@@ -93,7 +93,7 @@ def test_labels_are_the_members_names():
         (ao.scale_by_adam(b2=0.9), "scale_by_adam", {"b2": 0.9}),
         (ao.prodigy(0.5), "prodigy", {"learning_rate": 0.5}),
         (ao.reduce_on_plateau(0.5), "reduce_on_plateau", {"factor": 0.5, "patience": 10}),
-        (ao.descend(ao.scale_by_lion(), 0.3), "lion", {"learning_rate": 0.3}),
+        (ao.descend(ao.scale_by_lion(), 0.3), "descend", {"learning_rate": 0.3}),
     ],
 )
 def test_ours_say_their_options_in_a_chain_too(tx, name, options):

@@ -26,7 +26,12 @@ class Transformation(optax.GradientTransformationExtraArgs):
     @property
     def body(self) -> "Body":
         """The object whose methods the pair is."""
-        return cast(Body, self.update.__self__)
+        return cast(Body, body_of(self))
+
+    @property
+    def learning_rate(self) -> Any:
+        """The number or schedule that it walks by; None if that is not known."""
+        return self.body.learning_rate_used
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Transformation) and self.body.identity == other.body.identity
@@ -229,7 +234,8 @@ def _check_names(function: Callable[..., Any], given: Mapping[str, Any]) -> None
 
 def body_of(tx: optax.GradientTransformation) -> Body | None:
     """The body of a transformation of this library, in a chain too; None for all others."""
-    body = getattr(tx.update, "__self__", None)
+    update = getattr(tx.update, "__wrapped__", tx.update)  # of `jax.jit`
+    body = getattr(update, "__self__", None)
     return body if isinstance(body, Body) else None
 
 

@@ -66,7 +66,9 @@ class OptimizerRecord(NamedTuple):
           KeyError: if the library does not have it.
         """
         parameters = inspect.signature(self.constructor).parameters.values()
-        ours = {p.name: p.default for p in parameters if p.name not in UNLISTED}
+        left_out = {*UNLISTED, "independent_decay"}
+        left_out -= {option for each in self.presets.values() for option in each}
+        ours = {p.name: p.default for p in parameters if p.name not in left_out}
         return ours | dict(self.presets[library])
 
 
