@@ -227,12 +227,7 @@ def test_it_says_what_it_is_and_leaves_the_rate():
     tx = ao.smoothed(ao.sgd(0.3), 0.9)
     part = structure(tx)
     assert part.name == "smoothed"
-    assert part.options == {
-        "decay": 0.9,
-        "amplification": 2.0,
-        "direct": 1.0,
-        "bias_correction": False,
-    }
+    assert part.options == {"decay": 0.9, "amplification": 2.0, "direct": 1.0}
     assert part.members["inner"].name == "sgd"
     assert structure(ao.smoothed()).members == {}
     state = tx.init(jnp.ones(2))
