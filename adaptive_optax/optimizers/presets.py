@@ -11,9 +11,7 @@ optax. optax's Yogi starts its mean off zero, and its Adan has another factor: n
 from typing import Any
 
 from adaptive_optax.core.checks import check_choice, suggestion
-from adaptive_optax.optimizers.record import records
-
-LIBRARIES = ("paper", "torch", "keras", "optax")
+from adaptive_optax.optimizers.record import LIBRARIES, records
 
 
 def preset(library: str, name: str) -> dict[str, Any]:

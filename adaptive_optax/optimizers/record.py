@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from adaptive_optax.core.transformation import Transformation
 
+LIBRARIES = ("paper", "torch", "keras", "optax")  # whose defaults have presets
 UNLISTED = ("learning_rate", "mask", "matrices", "rest", "hessian")  # options of a user's own task
 
 

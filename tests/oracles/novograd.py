@@ -26,3 +26,13 @@ def novograd(gradients, start, learning_rate, *, b1, b2, eps, weight_decay=0.0):
         p = p - rate[t] * m
         path.append(p)
     return np.stack(path)
+
+
+WHOLE_LEAF = True
+DEFAULTS = {"b1": 0.95, "b2": 0.98, "eps": 1e-8, "weight_decay": 0.0}
+OPTIONS = [
+    {},
+    {"b1": 0.8, "b2": 0.5},
+    {"b1": 0.0, "b2": 0.9, "eps": 1e-2},
+    {"weight_decay": 0.2},
+]

@@ -32,3 +32,13 @@ def rprop(gradients, start, learning_rate, *, eta_minus, eta_plus, smallest_step
         before = g
         path.append(p)
     return np.stack(path)
+
+
+WHOLE_LEAF = False
+DEFAULTS = {"eta_minus": 0.5, "eta_plus": 1.2, "smallest_step": 1e-6, "largest_step": 50.0}
+OPTIONS = [
+    {},
+    {"eta_minus": 0.8, "eta_plus": 1.05},
+    {"largest_step": 0.5},
+    {"smallest_step": 0.05, "eta_minus": 0.1},
+]
