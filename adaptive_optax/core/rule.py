@@ -18,12 +18,15 @@ are not trained, sharding and shared programs are handled there, and no rule kno
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import jax
 
 from adaptive_optax.core.arrays import descended
 from adaptive_optax.core.value import Value
+
+S = TypeVar("S")
+Moved: TypeAlias = tuple[jax.Array, S]  # the direction and the new slots
 
 
 class NoSlots(NamedTuple):

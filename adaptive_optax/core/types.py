@@ -17,6 +17,7 @@ from adaptive_optax.core.checks import (
     check_steps,
 )
 
+Array: TypeAlias = jax.Array
 Scalar: TypeAlias = float | jax.Array  # a hyperparameter; an array may be traced
 Schedule: TypeAlias = Callable[[Any], Any]  # step count, 0 at the first update -> value
 Mask: TypeAlias = Any  # tree (prefix) of bools, or a function from parameters to one

@@ -12,8 +12,6 @@ later they and optax take 1e-16 for the paper's 1e-8.
 
 from typing import Any
 
-import jax
-
 from adaptive_optax.core.arrays import (
     add_square,
     bias,
@@ -27,9 +25,9 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.descend import descend, direction_of
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import AdamSlots
 from adaptive_optax.optimizers.record import OptimizerRecord
 
@@ -62,9 +60,7 @@ class Adabelief(Rule):
     def per_step(self, step: Step) -> Any:
         return bias(self.b1, step.count), bias(self.b2, step.count)
 
-    def update(
-        self, g: jax.Array, slots: AdamSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdamSlots]:
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
         mu_bias, nu_bias = step.shared
         mu = ema(slots.mu, g, self.b1)
         inside = self.eps if self.eps_root is None else self.eps_root
@@ -104,13 +100,9 @@ RECORDS = (
     OptimizerRecord(
         constructor=adabelief,
         rule=Adabelief,
-        family="adaptive",
         formula="Adam with nu of (g - mu)²",
         when="convolutions, GANs; mind eps_root where gradients are steady",
-        slots=2,
-        learning_rate=0.001,
         quadratic_rate=0.01,
-        gallery_rate=0.1,
         presets={"paper": {}, "optax": {"eps": 1e-16, "eps_root": 1e-16}},
     ),
 )

@@ -11,14 +11,12 @@ Departures: a learning rate, which multiplies the step but not nu_step, as in to
 
 from typing import Any, NamedTuple
 
-import jax
-
 from adaptive_optax.core.arrays import denominator, ema_of_squares, floored, real_slot, scaled
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import NonNegative
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -49,9 +47,7 @@ class Adadelta(Rule):
     def init(self, p: Any) -> AdadeltaSlots:
         return AdadeltaSlots(nu=real_slot(p), nu_step=real_slot(p))
 
-    def update(
-        self, g: jax.Array, slots: AdadeltaSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdadeltaSlots]:
+    def update(self, g: Array, slots: AdadeltaSlots, p: Any, step: Step) -> Moved[AdadeltaSlots]:
         nu = ema_of_squares(slots.nu, g, self.rho)
         # Floored, though it is so already: XLA then divides, once. Of a bare root it makes rsqrt,
         # and arrays of both roots, which the step and its average each read.
@@ -83,10 +79,8 @@ RECORDS = (
     OptimizerRecord(
         constructor=adadelta,
         rule=Adadelta,
-        family="adaptive",
         formula="d = g √(nu_step + eps) / √(nu + eps)",
         when="no learning rate to set; starts slowly",
-        slots=2,
         learning_rate=1.0,
         quadratic_rate=1.0,
         gallery_rate=10.0,

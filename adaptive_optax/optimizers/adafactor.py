@@ -14,7 +14,6 @@ torch decays by the rate before the min with 1 / sqrt(t), optax has no such rate
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -38,9 +37,9 @@ from adaptive_optax.core.checks import (
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.lifting import value_at
 from adaptive_optax.core.roles import NonNegative
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AboveZero, AtLeastZero, Mask, Scalar, Schedule, Steps
+from adaptive_optax.core.types import AboveZero, Array, AtLeastZero, Mask, Scalar, Schedule, Steps
 from adaptive_optax.core.value import Value
 from adaptive_optax.optimizers.record import OptimizerRecord
 
@@ -89,14 +88,12 @@ class Adafactor(Rule):
     def per_step(self, step: Step) -> Any:
         return elapsed(step.count) ** -jnp.asarray(self.decay_rate, elapsed(step.count).dtype)
 
-    def update(
-        self, g: jax.Array, slots: AdafactorSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdafactorSlots]:
+    def update(self, g: Array, slots: AdafactorSlots, p: Any, step: Step) -> Moved[AdafactorSlots]:
         square = shifted(add_square(jnp.zeros_like(g.real), summable(g)), self.eps)
 
         weight = step.shared
 
-        def averaged(slot: jax.Array, new: jax.Array) -> jax.Array:
+        def averaged(slot: Array, new: Array) -> Array:
             return scaled(slot, 1 - weight) + scaled(new, weight)
 
         if slots.nu is None:
@@ -178,7 +175,7 @@ class RelativeStep(Value):
 
     learning_rate: Scalar | Schedule
 
-    def __call__(self, count: jax.Array) -> jax.Array:
+    def __call__(self, count: Array) -> Array:
         most = value_at(self.learning_rate, count)
         return jnp.minimum(jnp.asarray(most, elapsed(count).dtype), elapsed(count + 1) ** -0.5)
 
@@ -199,13 +196,10 @@ RECORDS = (
     OptimizerRecord(
         constructor=adafactor,
         rule=Adafactor,
-        family="adaptive",
         formula="d = g / √(row column / mean), clipped, times the size of p",
         when="no memory for a second moment",
         slots=1,
         learning_rate=0.03,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={
             "paper": {},
             "torch": {},

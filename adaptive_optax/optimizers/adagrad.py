@@ -9,13 +9,11 @@ Departures: none; the paper's delta is eps.
 
 from typing import Any, Literal, NamedTuple
 
-import jax
-
 from adaptive_optax.core.arrays import add_square, denominator, divided, real_slot
 from adaptive_optax.core.descend import descend, direction_of
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -47,9 +45,7 @@ class Adagrad(Rule):
     def init(self, p: Any) -> AdagradSlots:
         return AdagradSlots(nu=real_slot(p, self.initial_accumulator_value))
 
-    def update(
-        self, g: jax.Array, slots: AdagradSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdagradSlots]:
+    def update(self, g: Array, slots: AdagradSlots, p: Any, step: Step) -> Moved[AdagradSlots]:
         nu = add_square(slots.nu, g)
         return divided(g, denominator(nu, self.eps, self.eps_placement)), AdagradSlots(nu)
 
@@ -86,7 +82,6 @@ RECORDS = (
     OptimizerRecord(
         constructor=adagrad,
         rule=Adagrad,
-        family="adaptive",
         formula="nu = nu + g², d = g / (√nu + eps)",
         when="sparse features, convex problems",
         slots=1,

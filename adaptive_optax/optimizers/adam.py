@@ -12,8 +12,6 @@ Departures: none by default. Where other libraries put eps: `eps_placement`, `ep
 
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import jax
-
 from adaptive_optax.core.arrays import (
     bias,
     debias,
@@ -30,9 +28,9 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed, Squares
-from adaptive_optax.core.rule import Moment, Rule, Step
+from adaptive_optax.core.rule import Moment, Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 EpsPlacement: TypeAlias = Literal["outside", "inside", "uncorrected"]
@@ -79,12 +77,10 @@ class Adam(Rule):
     def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def per_step(self, step: Step) -> tuple[jax.Array, jax.Array]:
+    def per_step(self, step: Step) -> tuple[Array, Array]:
         return bias(self.b1, step.count), bias(self.b2, step.count)
 
-    def update(
-        self, g: jax.Array, slots: AdamSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdamSlots]:
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
         mu_bias, nu_bias = step.shared
         if not (isinstance(self.l2, int | float) and self.l2 == 0):
             check_params("adam", "l2", p)
@@ -159,13 +155,8 @@ RECORDS = (
     OptimizerRecord(
         constructor=adam,
         rule=Adam,
-        family="adaptive",
         formula="d = mu_hat / (√nu_hat + eps)",
         when="the first to try",
-        slots=2,
-        learning_rate=1e-3,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={
             "paper": {},
             "torch": {},
@@ -177,13 +168,8 @@ RECORDS = (
     OptimizerRecord(
         constructor=adamw,
         rule=Adam,
-        family="adaptive",
         formula="Adam's d + weight_decay p",
         when="the default for transformers and whatever is regularized",
-        slots=2,
-        learning_rate=1e-3,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={
             "paper": {"independent_decay": True},
             "torch": {},

@@ -10,7 +10,6 @@ eps: Keras beside nu, torch and optax to |g| inside the maximum (`eps_placement=
 
 from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -26,9 +25,9 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import NonNegative, Signed
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -66,9 +65,7 @@ class Adamax(Rule):
     def per_step(self, step: Step) -> Any:
         return bias(self.b1, step.count)
 
-    def update(
-        self, g: jax.Array, slots: AdamaxSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdamaxSlots]:
+    def update(self, g: Array, slots: AdamaxSlots, p: Any, step: Step) -> Moved[AdamaxSlots]:
         inside, outside = (self.eps, 0.0) if self.eps_placement == "inside" else (0.0, self.eps)
         mu = ema(slots.mu, g, self.b1)
         nu = jnp.maximum(shifted(jnp.abs(g), inside), scaled(slots.nu, self.b2))
@@ -106,13 +103,9 @@ RECORDS = (
     OptimizerRecord(
         constructor=adamax,
         rule=Adamax,
-        family="adaptive",
         formula="d = mu_hat / nu, nu = max(b2 nu, |g|)",
         when="embeddings; rare large gradients",
-        slots=2,
         learning_rate=0.002,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={
             "paper": {},
             "torch": {"eps_placement": "inside", "eps": 1e-8},

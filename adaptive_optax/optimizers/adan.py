@@ -14,7 +14,6 @@ The factor of `change` is b2: a version with 1 - b2 is in use elsewhere.
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -33,9 +32,9 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import NonNegative, Signed
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import EpsPlacement
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
@@ -83,9 +82,7 @@ class Adan(Rule):
             bias(self.b3, step.count),
         )
 
-    def update(
-        self, g: jax.Array, slots: AdanSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdanSlots]:
+    def update(self, g: Array, slots: AdanSlots, p: Any, step: Step) -> Moved[AdanSlots]:
         first, mu_bias, change_bias, nu_bias = step.shared
         c = jnp.where(first, jnp.zeros_like(g), g - slots.before)
         mu, change = ema(slots.mu, g, self.b1), ema(slots.change, c, self.b2)
@@ -96,8 +93,8 @@ class Adan(Rule):
 
 
 def proximal_step(
-    d: jax.Array, p: jax.Array, rate: Scalar, decay: Scalar | None, independent: bool
-) -> jax.Array:
+    d: Array, p: Array, rate: Scalar, decay: Scalar | None, independent: bool
+) -> Array:
     """The update that divides the moved parameters by 1 + rate decay."""
     if decay is None:
         return scaled(d, -rate)
@@ -157,13 +154,10 @@ RECORDS = (
     OptimizerRecord(
         constructor=adan,
         rule=Adan,
-        family="adaptive",
         formula="d = (mu_hat + b2 change_hat) / (√nu_hat + eps), nu of (g + b2 c)²",
         when="vision transformers, large batches",
         slots=4,
         learning_rate=0.003,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={"paper": {}},
         variants={"adan-decay": Variant({"weight_decay": 0.1})},
     ),

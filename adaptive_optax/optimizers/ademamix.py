@@ -13,7 +13,6 @@ grows linearly. Departures: none; without warmup_steps alpha and b3 are constant
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -35,9 +34,9 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import NonNegative, Signed
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import EpsPlacement
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
@@ -93,9 +92,7 @@ class Ademamix(Rule):
         weight, decay = _mixture(step.count, self.b1, self.b3, self.alpha, self.warmup_steps)
         return bias(self.b1, step.count), bias(self.b2, step.count), weight, decay
 
-    def update(
-        self, g: jax.Array, slots: AdemamixSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdemamixSlots]:
+    def update(self, g: Array, slots: AdemamixSlots, p: Any, step: Step) -> Moved[AdemamixSlots]:
         mu_bias, nu_bias, weight, decay = step.shared
         mu, nu = ema(slots.mu, g, self.b1), ema_of_squares(slots.nu, g, self.b2)
         mu_slow = ema(slots.mu_slow, g, decay)
@@ -135,7 +132,7 @@ def ademamix(
 
 
 def _mixture(
-    count: jax.Array, b1: Scalar, b3: Scalar, alpha: Scalar, warmup_steps: int | None
+    count: Array, b1: Scalar, b3: Scalar, alpha: Scalar, warmup_steps: int | None
 ) -> tuple[Scalar, Scalar]:
     """alpha_t and b3_t."""
     if warmup_steps is None:
@@ -150,11 +147,9 @@ RECORDS = (
     OptimizerRecord(
         constructor=ademamix,
         rule=Ademamix,
-        family="adaptive",
         formula="d = (mu_hat + alpha mu_slow) / (√nu_hat + eps)",
         when="long runs of language models",
         slots=3,
-        learning_rate=0.001,
         quadratic_rate=0.01,
         gallery_rate=0.03,
         presets={"paper": {}, "optax": {}},

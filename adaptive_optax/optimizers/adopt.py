@@ -12,7 +12,6 @@ first version.
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -27,9 +26,9 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.descend import descend, direction_of
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import AdamSlots
 from adaptive_optax.optimizers.record import OptimizerRecord
 
@@ -66,9 +65,7 @@ class Adopt(Rule):
     def waits(self, step: Step) -> Any:
         return step.shared[0]
 
-    def update(
-        self, g: jax.Array, slots: AdamSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdamSlots]:
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
         first, limit = step.shared
         u = divided(g, jnp.maximum(root(slots.nu), jnp.asarray(self.eps, slots.nu.dtype)))
         u = u if limit is None else clipped(u, limit)
@@ -112,13 +109,8 @@ RECORDS = (
     OptimizerRecord(
         constructor=adopt,
         rule=Adopt,
-        family="adaptive",
         formula="mu of clip(g / √nu), nu without g yet",
         when="as Adam, whatever b2 is",
-        slots=2,
-        learning_rate=0.001,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={"paper": {}, "optax": {}},
     ),
 )

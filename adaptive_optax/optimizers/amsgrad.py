@@ -13,7 +13,6 @@ before it (optax): `bias_correction`.
 
 from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -28,9 +27,9 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed, Squares
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import ADAM_MOMENTS, EpsPlacement
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
@@ -76,9 +75,7 @@ class Amsgrad(Rule):
             return 1.0, 1.0
         return bias(self.b1, step.count), bias(self.b2, step.count)
 
-    def update(
-        self, g: jax.Array, slots: AmsgradSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AmsgradSlots]:
+    def update(self, g: Array, slots: AmsgradSlots, p: Any, step: Step) -> Moved[AmsgradSlots]:
         mu_bias, nu_bias = step.shared
         before = self.bias_correction == "before"
         mu, nu = ema(slots.mu, g, self.b1), ema_of_squares(slots.nu, g, self.b2)
@@ -122,13 +119,10 @@ RECORDS = (
     OptimizerRecord(
         constructor=amsgrad,
         rule=Amsgrad,
-        family="adaptive",
         formula="d = mu / (√nu_max + eps), nu_max = max(nu_max, nu)",
         when="online convex problems with rare large gradients",
         slots=3,
-        learning_rate=0.001,
         quadratic_rate=0.02,
-        gallery_rate=0.1,
         presets={
             "paper": {},
             "torch": {"bias_correction": "after"},

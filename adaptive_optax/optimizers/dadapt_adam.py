@@ -15,7 +15,6 @@ correction by 2.3. The old nu in r is of the authors' code; the paper's algorith
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -32,9 +31,17 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.lifting import DOWNHILL, lift
 from adaptive_optax.core.roles import NonNegative, Signed
-from adaptive_optax.core.rule import Step, TreeRule
+from adaptive_optax.core.rule import Moved, Step, TreeRule
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AboveZero, AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import (
+    AboveZero,
+    Array,
+    AtLeastZero,
+    Fraction,
+    Mask,
+    Scalar,
+    Schedule,
+)
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -91,7 +98,7 @@ class DadaptAdam(TreeRule):
         """Decay of the sums."""
         return self.b2**0.5
 
-    def start(self, leaves: list[jax.Array]) -> DadaptShared:
+    def start(self, leaves: list[Array]) -> DadaptShared:
         return DadaptShared(wide(self.d0), wide(0.0))
 
     def init(self, p: Any) -> DadaptSlots:
@@ -104,12 +111,12 @@ class DadaptAdam(TreeRule):
             return rate * 1.0
         return rate * (jnp.sqrt(bias(self.b2, step.count)) / bias(self.b1, step.count))
 
-    def measure(self, g: jax.Array, slots: DadaptSlots, p: jax.Array, step: Step) -> Measures:
+    def measure(self, g: Array, slots: DadaptSlots, p: Array, step: Step) -> Measures:
         whitened = divided(slots.grad_sum, denominator(slots.nu, self.eps, "outside"))
         grad_sum = ema(slots.grad_sum, scaled(g, step.shared * step.tree.distance), self.b3)
         return Measures(inner_product(g, whitened), jnp.sum(jnp.abs(grad_sum)))
 
-    def settle(self, measures: Measures, step: Step) -> tuple[DadaptShared, jax.Array]:
+    def settle(self, measures: Measures, step: Step) -> tuple[DadaptShared, Array]:
         shared = step.tree
         step_size = step.shared * shared.distance
         numerator = ema(shared.numerator, step_size * jnp.sum(measures.inner), self.b3)
@@ -118,9 +125,7 @@ class DadaptAdam(TreeRule):
         distance = jnp.maximum(shared.distance, jnp.where(length > 0, found, 0.0))
         return DadaptShared(distance, numerator), step_size
 
-    def update(
-        self, g: jax.Array, slots: DadaptSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, DadaptSlots]:
+    def update(self, g: Array, slots: DadaptSlots, p: Any, step: Step) -> Moved[DadaptSlots]:
         step_size = step.shared
         mu = ema(slots.mu, scaled(g, step_size), self.b1)
         nu = ema_of_squares(slots.nu, g, self.b2)

@@ -15,14 +15,13 @@ use it: no learning rate to tune, a rate of 1; DoG is made to be evaluated at it
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import norm, norm_of_all, scaled, wide
 from adaptive_optax.core.descend import descend, direction_of
-from adaptive_optax.core.rule import Step, TreeRule
+from adaptive_optax.core.rule import Moved, Step, TreeRule
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AboveZero, AtLeastZero, Scalar, Schedule
+from adaptive_optax.core.types import AboveZero, Array, AtLeastZero, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 from adaptive_optax.wrappers.averaged import averaged
 
@@ -65,25 +64,23 @@ class Dog(TreeRule):
     Slots = DogSlots
     scale_invariant = True
 
-    def start(self, leaves: list[jax.Array]) -> DogShared:
+    def start(self, leaves: list[Array]) -> DogShared:
         size = 1 + norm_of_all([norm(p) for p in leaves])
         return DogShared(scaled(size, self.initial_distance), wide(0.0))
 
     def init(self, p: Any) -> DogSlots:
         return DogSlots(anchor=p)
 
-    def measure(self, g: jax.Array, slots: DogSlots, p: jax.Array, step: Step) -> Lengths:
+    def measure(self, g: Array, slots: DogSlots, p: Array, step: Step) -> Lengths:
         return Lengths(norm(p - slots.anchor), norm(g))
 
-    def settle(self, measures: Lengths, step: Step) -> tuple[DogShared, jax.Array]:
+    def settle(self, measures: Lengths, step: Step) -> tuple[DogShared, Array]:
         distance = jnp.maximum(step.tree.distance, norm(measures.moved))
         size = norm_of_all([step.tree.size, norm(measures.gradient)])
         below = norm_of_all([size, jnp.sqrt(wide(self.eps))])
         return DogShared(distance, size), distance / jnp.where(below > 0, below, 1.0)
 
-    def update(
-        self, g: jax.Array, slots: DogSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, DogSlots]:
+    def update(self, g: Array, slots: DogSlots, p: Any, step: Step) -> Moved[DogSlots]:
         return scaled(g, step.shared), slots
 
 
@@ -101,10 +98,10 @@ class Dowg(Dog):
     initial_distance: AboveZero = 1e-2
     eps: AtLeastZero = 1e-4
 
-    def start(self, leaves: list[jax.Array]) -> DogShared:
+    def start(self, leaves: list[Array]) -> DogShared:
         return DogShared(wide(self.initial_distance), wide(0.0))
 
-    def settle(self, measures: Lengths, step: Step) -> tuple[DogShared, jax.Array]:
+    def settle(self, measures: Lengths, step: Step) -> tuple[DogShared, Array]:
         distance = jnp.maximum(step.tree.distance, norm(measures.moved))
         size = norm_of_all([step.tree.size, distance * norm(measures.gradient)])
         below = size + wide(self.eps)
@@ -163,7 +160,6 @@ RECORDS = (
         family="no rate",
         formula="d = g max|p - p_0| / √(sum of |g|²), and an average",
         when="no learning rate to tune; evaluate the average",
-        slots=2,
         learning_rate=1.0,
         quadratic_rate=1.0,
         gallery_rate=1.0,

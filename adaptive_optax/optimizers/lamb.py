@@ -10,7 +10,6 @@ batches of tens of thousands of examples. Departures: none; phi is the identity 
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -31,9 +30,9 @@ from adaptive_optax.core.checks import (
     check_params,
 )
 from adaptive_optax.core.lifting import COUPLED, lift
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import ADAM_MOMENTS, AdamSlots
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
@@ -77,12 +76,10 @@ class Lamb(Rule):
     def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def per_step(self, step: Step) -> tuple[jax.Array, jax.Array]:
+    def per_step(self, step: Step) -> tuple[Array, Array]:
         return bias(self.b1, step.count), bias(self.b2, step.count)
 
-    def update(
-        self, g: jax.Array, slots: AdamSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdamSlots]:
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
         check_params("lamb", "their norms", p)
         mu_bias, nu_bias = step.shared
         mu, nu = ema(slots.mu, g, self.b1), ema_of_squares(slots.nu, g, self.b2)
@@ -163,10 +160,8 @@ RECORDS = (
         family="layer",
         formula="r = Adam's d + weight_decay p, d = r |p| / |r| by leaf",
         when="batches of tens of thousands",
-        slots=2,
         learning_rate=0.01,
         quadratic_rate=0.01,
-        gallery_rate=0.1,
         presets={"paper": {}, "keras": {"eps": 1e-07}, "optax": {}},
         variants={"lamb-decay": Variant({"weight_decay": 0.1})},
     ),

@@ -12,7 +12,6 @@ optax divides by |g + weight_decay p| instead (`decay_in_norm`).
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import norm, scaled, zeros_slot
@@ -21,9 +20,9 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.lifting import DOWNHILL, lift
 from adaptive_optax.core.roles import Signed
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -64,9 +63,7 @@ class Lars(Rule):
     def init(self, p: Any) -> LarsSlots:
         return LarsSlots(trace=zeros_slot(p))
 
-    def update(
-        self, g: jax.Array, slots: LarsSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, LarsSlots]:
+    def update(self, g: Array, slots: LarsSlots, p: Any, step: Step) -> Moved[LarsSlots]:
         check_params("lars", "their norms", p)
         decay = step.decay
         u = g if decay is None else g + scaled(p, decay)

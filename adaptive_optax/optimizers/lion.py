@@ -9,15 +9,14 @@ transformers, where a slot of memory counts. Departures: none; a complex sign ha
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import ema, zeros_slot
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed
-from adaptive_optax.core.rule import Moment, Rule, Step
+from adaptive_optax.core.rule import Moment, Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -48,9 +47,7 @@ class Lion(Rule):
     def init(self, p: Any) -> LionSlots:
         return LionSlots(mu=zeros_slot(p))
 
-    def update(
-        self, g: jax.Array, slots: LionSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, LionSlots]:
+    def update(self, g: Array, slots: LionSlots, p: Any, step: Step) -> Moved[LionSlots]:
         b1, b2 = self.b1, self.b2
         known = isinstance(b1, float | int) and isinstance(b2, float | int) and b1 <= b2 and b2 > 0
         mu = ema(slots.mu, g, b2)

@@ -14,8 +14,6 @@ axis to AdamW.
 
 from typing import Any, NamedTuple
 
-import jax
-
 from adaptive_optax.core.arrays import (
     bias,
     corrected,
@@ -29,9 +27,9 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed, Squares
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -71,9 +69,7 @@ class Mars(Rule):
     def per_step(self, step: Step) -> Any:
         return bias(self.b1, step.count), bias(self.b2, step.count)
 
-    def update(
-        self, g: jax.Array, slots: MarsSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, MarsSlots]:
+    def update(self, g: Array, slots: MarsSlots, p: Any, step: Step) -> Moved[MarsSlots]:
         mu_bias, nu_bias = step.shared
         c = corrected(g, slots.before, self.gamma * self.b1 / (1 - self.b1))
         mu, nu = ema(slots.mu, c, self.b1), ema_of_squares(slots.nu, c, self.b2)
@@ -112,13 +108,10 @@ RECORDS = (
     OptimizerRecord(
         constructor=mars,
         rule=Mars,
-        family="adaptive",
         formula="Adam on c = g + k (g - g_before), clipped",
         when="language models",
         slots=3,
         learning_rate=0.003,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={"paper": {}},
     ),
 )

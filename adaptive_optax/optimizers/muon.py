@@ -14,7 +14,6 @@ otherwise. A kernel's last axis is its output, as in Flax; torch's is its first.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import optax
 
 from adaptive_optax.core.arrays import bias, debias, ema, scaled, zeros_slot
@@ -33,10 +32,10 @@ from adaptive_optax.core.matrices import (
     views_of,
 )
 from adaptive_optax.core.roles import Signed
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.split import Split
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule, Steps
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule, Steps
 from adaptive_optax.optimizers.adam import scale_by_adam
 from adaptive_optax.optimizers.record import OptimizerRecord
 
@@ -97,9 +96,7 @@ class Muon(Rule):
             return 1.0, 1.0
         return bias(self.momentum, step.count), bias(self.momentum, step.count + 1)
 
-    def update(
-        self, g: jax.Array, slots: MuonSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, MuonSlots]:
+    def update(self, g: Array, slots: MuonSlots, p: Any, step: Step) -> Moved[MuonSlots]:
         now, ahead = step.shared
         mu = ema(slots.trace, g, self.momentum)
         u = debias(mu, now)
@@ -107,7 +104,7 @@ class Muon(Rule):
             u = scaled(g, (1 - self.momentum) / now) + scaled(mu, self.momentum / ahead)
         stack, rows, columns = step.label.shape(g.shape)
 
-        def flattened(u: jax.Array) -> jax.Array:
+        def flattened(u: Array) -> Array:
             x = u.reshape(stack, rows, columns)
             x = orthogonalized(x, self.steps, self.coefficients, self.eps)
             return x.reshape(u.shape)
@@ -203,10 +200,8 @@ RECORDS = (
         family="matrix",
         formula="mu with its singular values set near 1",
         when="the matrices within a network; Adam for the rest",
-        slots=2,
         learning_rate=0.01,
         quadratic_rate=0.02,
-        gallery_rate=0.1,
         presets={
             "paper": {},
             "keras": {"eps": 5.000000000000004e-09, "scale": "rms", "weight_decay": 0.004},

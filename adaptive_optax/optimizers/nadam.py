@@ -15,7 +15,6 @@ no schedule (`momentum_decay=None`, optax). The product of the m_i is a closed f
 import math
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -31,9 +30,17 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.descend import descend, direction_of
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AboveZero, AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import (
+    AboveZero,
+    Array,
+    AtLeastZero,
+    Fraction,
+    Mask,
+    Scalar,
+    Schedule,
+)
 from adaptive_optax.optimizers.adam import ADAM_MOMENTS, AdamSlots, EpsPlacement
 from adaptive_optax.optimizers.record import OptimizerRecord
 
@@ -83,14 +90,14 @@ class Nadam(Rule):
     def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def momentum(self, t: jax.Array) -> jax.Array:
+    def momentum(self, t: Array) -> Array:
         """m_t of a real t."""
         if self.momentum_decay is None:
             return scaled(jnp.ones_like(t), self.b1)
         log_q = self.momentum_decay * math.log(0.96)
         return scaled(1 - 0.5 * jnp.exp(scaled(t, log_q)), self.b1)
 
-    def momentum_bias(self, t: jax.Array) -> jax.Array:
+    def momentum_bias(self, t: Array) -> Array:
         """1 - m_1 ... m_t of a real t.
 
         With q = 0.96^momentum_decay the product of b1 (1 - q^i / 2) has the logarithm
@@ -115,9 +122,7 @@ class Nadam(Rule):
             nu_bias=divided(bias(self.b2, step.count), self.b2 if self.correct_nu else 1.0),
         )
 
-    def update(
-        self, g: jax.Array, slots: AdamSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdamSlots]:
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
         at: NadamScalars = step.shared
         mu, nu = ema(slots.mu, g, at.decay), ema_of_squares(slots.nu, g, self.b2)
         mu_hat = scaled(mu, at.of_mu) + scaled(g, at.of_g)
@@ -200,13 +205,8 @@ RECORDS = (
     OptimizerRecord(
         constructor=nadam,
         rule=Nadam,
-        family="adaptive",
         formula="Adam with Nesterov's look ahead and a momentum schedule",
         when="where Adam works and a faster start helps",
-        slots=2,
-        learning_rate=0.001,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={
             "paper": {},
             "torch": {"b1": 0.9, "scheduled_average": False, "correct_nu": False},
@@ -228,13 +228,8 @@ RECORDS = (
     OptimizerRecord(
         constructor=nadamw,
         rule=Nadam,
-        family="adaptive",
         formula="Nadam's d + weight_decay p",
         when="where adamw works and a faster start helps",
-        slots=2,
-        learning_rate=0.001,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={
             "paper": {"independent_decay": True},
             "torch": {

@@ -12,15 +12,14 @@ paper, so `mask` and a schedule of it are options of the direction.
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import divided, ema, norm, root, scaled, shifted, zeros_slot
 from adaptive_optax.core.lifting import COUPLED, lift
 from adaptive_optax.core.roles import Signed
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -58,9 +57,7 @@ class Novograd(Rule):
     def per_step(self, step: Step) -> Any:
         return step.count == 1
 
-    def update(
-        self, g: jax.Array, slots: NovogradSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, NovogradSlots]:
+    def update(self, g: Array, slots: NovogradSlots, p: Any, step: Step) -> Moved[NovogradSlots]:
         square = jnp.square(jnp.minimum(norm(g), jnp.finfo(slots.nu.dtype).max ** 0.5 / 2))
         nu = jnp.where(step.shared, square, ema(slots.nu, square, self.b2))
         u = divided(g, shifted(root(nu), self.eps))

@@ -2,13 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import jax
-
 from adaptive_optax.core import arrays
 from adaptive_optax.core.descend import direction_of
 from adaptive_optax.core.roles import Signed
-from adaptive_optax.core.rule import NoSlots, Rule, Step
-from adaptive_optax.core.types import Fraction
+from adaptive_optax.core.rule import Moved, NoSlots, Rule, Step
+from adaptive_optax.core.types import Array, Fraction
 
 
 class EmaSlots(NamedTuple):
@@ -41,9 +39,7 @@ class Ema(Rule):
     def init(self, p: Any) -> EmaSlots:
         return EmaSlots(mu=arrays.zeros_slot(p))
 
-    def update(
-        self, g: jax.Array, slots: EmaSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, EmaSlots]:
+    def update(self, g: Array, slots: EmaSlots, p: Any, step: Step) -> Moved[EmaSlots]:
         mu = arrays.ema(slots.mu, g, self.decay)
         return mu, EmaSlots(mu)
 
@@ -66,10 +62,10 @@ class BiasCorrection(Rule):
 
     decay: Fraction
 
-    def per_step(self, step: Step) -> jax.Array:
+    def per_step(self, step: Step) -> Array:
         return arrays.bias(self.decay, step.count)
 
-    def update(self, g: jax.Array, slots: NoSlots, p: Any, step: Step) -> tuple[jax.Array, NoSlots]:
+    def update(self, g: Array, slots: NoSlots, p: Any, step: Step) -> Moved[NoSlots]:
         return arrays.debias(g, step.shared), slots
 
 

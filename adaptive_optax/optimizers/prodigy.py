@@ -17,7 +17,6 @@ learning_rate d sqrt(1 - b2^t) / (1 - b1^t), as optax always does.
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -37,9 +36,17 @@ from adaptive_optax.core.checks import (
 )
 from adaptive_optax.core.lifting import DOWNHILL, lift
 from adaptive_optax.core.roles import Signed, Squares
-from adaptive_optax.core.rule import Step, TreeRule
+from adaptive_optax.core.rule import Moved, Step, TreeRule
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AboveZero, AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import (
+    AboveZero,
+    Array,
+    AtLeastZero,
+    Fraction,
+    Mask,
+    Scalar,
+    Schedule,
+)
 from adaptive_optax.optimizers.record import OptimizerRecord
 
 
@@ -115,7 +122,7 @@ class Prodigy(TreeRule):
         """Decay of the sums."""
         return self.b2**0.5 if self.b3 is None else self.b3
 
-    def start(self, leaves: list[jax.Array]) -> ProdigyShared:
+    def start(self, leaves: list[Array]) -> ProdigyShared:
         return ProdigyShared(wide(self.d0), wide(0.0))
 
     def init(self, p: Any) -> ProdigySlots:
@@ -133,11 +140,11 @@ class Prodigy(TreeRule):
         factor = 1 if self.safeguard_warmup else rate
         return divided(shared.distance, self.d0) * shared.distance * factor
 
-    def summed(self, g: jax.Array, slots: ProdigySlots, weight: Any) -> jax.Array:
+    def summed(self, g: Array, slots: ProdigySlots, weight: Any) -> Array:
         """The new grad_sum."""
         return scaled(slots.grad_sum, self.sum_decay) + scaled(g, weight)
 
-    def measure(self, g: jax.Array, slots: ProdigySlots, p: jax.Array, step: Step) -> Measures:
+    def measure(self, g: Array, slots: ProdigySlots, p: Array, step: Step) -> Measures:
         grad_sum = self.summed(g, slots, self.weight(step.tree, step.shared))
         return Measures(inner_product(g, slots.anchor - p), jnp.sum(jnp.abs(grad_sum)))
 
@@ -156,9 +163,7 @@ class Prodigy(TreeRule):
         )
         return ProdigyShared(distance, numerator), at
 
-    def update(
-        self, g: jax.Array, slots: ProdigySlots, p: Any, step: Step
-    ) -> tuple[jax.Array, ProdigySlots]:
+    def update(self, g: Array, slots: ProdigySlots, p: Any, step: Step) -> Moved[ProdigySlots]:
         at: AtStep = step.shared
         mu = ema(slots.mu, scaled(g, at.distance), self.b1)
         nu = ema_of_squares(slots.nu, scaled(g, at.distance), self.b2)

@@ -14,7 +14,6 @@ code does not move before (`before_rectification="skip"`). rho_t is rewritten to
 
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -32,9 +31,9 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.checks import caller
 from adaptive_optax.core.descend import descend, direction_of
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Scalar, Schedule
 from adaptive_optax.optimizers.adam import ADAM_MOMENTS, AdamSlots, EpsPlacement
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
@@ -85,9 +84,7 @@ class Radam(Rule):
             rho > self.threshold,
         )
 
-    def update(
-        self, g: jax.Array, slots: AdamSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdamSlots]:
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
         mu_bias, nu_bias, rectifier, ready = step.shared
         mu, nu = ema(slots.mu, g, self.b1), ema_of_squares(slots.nu, g, self.b2)
         mu_hat = debias(mu, mu_bias)
@@ -127,7 +124,7 @@ def radam(
     return descend(direction, learning_rate)
 
 
-def _length(b2: Scalar, t: jax.Array) -> jax.Array:
+def _length(b2: Scalar, t: Array) -> Array:
     """rho_t, the length of the simple moving average that nu amounts to.
 
     The formula subtracts two numbers of the size of rho_inf. With x = -log b2 and Langevin's
@@ -139,7 +136,7 @@ def _length(b2: Scalar, t: jax.Array) -> jax.Array:
     return jnp.where(t * x < 2, early, late)
 
 
-def _langevin(z: jax.Array) -> jax.Array:
+def _langevin(z: Array) -> Array:
     """Coth z - 1/z for 0 <= z <= 1, by its continued fraction."""
     tail = jnp.zeros_like(z)
     for odd in range(19, 3, -2):
@@ -147,7 +144,7 @@ def _langevin(z: jax.Array) -> jax.Array:
     return z / (3 + tail)
 
 
-def _rectifier(b2: Scalar, rho: jax.Array) -> jax.Array:
+def _rectifier(b2: Scalar, rho: Array) -> Array:
     """r_t, or 1 where it is not defined."""
     last = divided(scaled(jnp.ones_like(rho), 1 + b2), 1 - b2)
     ratio = (rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)
@@ -158,13 +155,8 @@ RECORDS = (
     OptimizerRecord(
         constructor=radam,
         rule=Radam,
-        family="adaptive",
         formula="Adam times a rectifier r(t); mu_hat before it is defined",
         when="instead of tuning a warm-up",
-        slots=2,
-        learning_rate=0.001,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={
             "paper": {},
             "torch": {"eps_placement": "uncorrected", "threshold": 5.0},

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adaptive_optax.core.rule import Rule
 from adaptive_optax.core.transformation import Transformation
 
 LIBRARIES = ("paper", "torch", "keras", "optax")  # whose defaults have presets
@@ -37,17 +38,17 @@ class OptimizerRecord(NamedTuple):
     """
 
     constructor: Callable[..., Transformation]  # learning rate, options -> optimizer
-    rule: type  # its class of `Rule`
-    family: str  # "gradient", "adaptive", "sign", "layer", "matrix", "curvature" or "no rate"
+    rule: type[Rule]  # its class
     formula: str  # the update in one line, for tables
     when: str  # when to use it
-    slots: int  # arrays of the parameter's size in the state
-    learning_rate: float  # a usual one: the middle of grids that are searched
-    quadratic_rate: float  # one at which it descends on a unit quadratic
-    gallery_rate: float  # the middle of the grid on the landscapes of the gallery
     presets: Mapping[str, Mapping[str, Any]]  # library -> options that differ from our defaults
+    family: str = "adaptive"  # or "gradient", "sign", "layer", "matrix", "curvature", "no rate"
+    slots: int = 2  # arrays of the parameter's size in the state
     memory: str = ""  # slots in words, if their number does not say it
     state_leaves: int | None = None  # arrays in the state for a matrix and a vector; None: slots
+    learning_rate: float = 1e-3  # a usual one: the middle of grids that are searched
+    quadratic_rate: float = 0.05  # one at which it descends on a unit quadratic
+    gallery_rate: float = 0.1  # the middle of the grid on the landscapes of the gallery
     needs: str = ""  # what an update needs besides gradients and params, such as "hessian"
     note: str = ""  # of the gallery's panel
     variants: Mapping[str, Variant] = {}

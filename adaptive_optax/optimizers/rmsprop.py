@@ -17,8 +17,6 @@ away decay times as far as from the old; Graves has eps inside the root
 
 from typing import Any, Literal, NamedTuple
 
-import jax
-
 from adaptive_optax.core.arrays import (
     add_square,
     denominator,
@@ -35,9 +33,9 @@ from adaptive_optax.core.checks import (
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.lifting import lift
 from adaptive_optax.core.roles import NonNegative, Signed
-from adaptive_optax.core.rule import Moment, Rule, Step
+from adaptive_optax.core.rule import Moment, Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -90,9 +88,7 @@ class Rmsprop(Rule):
             trace=None if self.momentum is None else zeros_slot(p),
         )
 
-    def update(
-        self, g: jax.Array, slots: RmspropSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, RmspropSlots]:
+    def update(self, g: Array, slots: RmspropSlots, p: Any, step: Step) -> Moved[RmspropSlots]:
         if self.centered:
             mu = ema(slots.mu, g, self.decay)
             nu = add_square(scaled(slots.nu, self.decay), g - mu, (1 - self.decay) / self.decay)
@@ -145,11 +141,9 @@ RECORDS = (
     OptimizerRecord(
         constructor=rmsprop,
         rule=Rmsprop,
-        family="adaptive",
         formula="nu = r nu + (1-r) g², d = g / (√nu + eps)",
         when="recurrent nets, reinforcement learning recipes",
         slots=1,
-        learning_rate=0.001,
         quadratic_rate=0.01,
         gallery_rate=0.01,
         presets={

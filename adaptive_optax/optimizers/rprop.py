@@ -13,15 +13,14 @@ over the learning rate, so that a schedule or a rate that is set scales all of t
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import real_slot, scaled, zeros_slot
 from adaptive_optax.core.checks import caller, check_range
 from adaptive_optax.core.lifting import DOWNHILL, lift
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AboveZero, Fraction, Scalar, Schedule
+from adaptive_optax.core.types import AboveZero, Array, Fraction, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -57,9 +56,7 @@ class Rprop(Rule):
     def init(self, p: Any) -> RpropSlots:
         return RpropSlots(scale=real_slot(p, 1.0), before=zeros_slot(p))
 
-    def update(
-        self, g: jax.Array, slots: RpropSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, RpropSlots]:
+    def update(self, g: Array, slots: RpropSlots, p: Any, step: Step) -> Moved[RpropSlots]:
         rate = 1.0 if step.learning_rate is None else step.learning_rate
         rate = jnp.asarray(rate, slots.scale.dtype)
         unit = jnp.where(rate > 0, rate, 1.0)
@@ -136,9 +133,6 @@ RECORDS = (
         family="sign",
         formula="d = scale sign(g), scale times 1.2 or 0.5 as g keeps its sign or not",
         when="full-batch training of small nets",
-        slots=2,
-        learning_rate=1e-3,
-        quadratic_rate=0.05,
         gallery_rate=0.03,
         presets={"paper": {}, "torch": {}},
         variants={"rprop-slow": Variant({"eta_plus": 1.05, "eta_minus": 0.8})},

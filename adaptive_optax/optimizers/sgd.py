@@ -16,15 +16,13 @@ point, as all libraries do.
 
 from typing import Any, NamedTuple
 
-import jax
-
 from adaptive_optax.core.arrays import scaled, zeros_slot
 from adaptive_optax.core.checks import caller
 from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed
-from adaptive_optax.core.rule import Moment, NoSlots, Rule, Step
+from adaptive_optax.core.rule import Moment, Moved, NoSlots, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import Fraction, Scalar, Schedule
+from adaptive_optax.core.types import Array, Fraction, Scalar, Schedule
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -67,7 +65,7 @@ class Sgd(Rule):
     def init(self, p: Any) -> Any:
         return NoSlots() if self.momentum is None else SgdSlots(trace=zeros_slot(p))
 
-    def update(self, g: jax.Array, slots: Any, p: Any, step: Step) -> tuple[jax.Array, Any]:
+    def update(self, g: Array, slots: Any, p: Any, step: Step) -> Moved[Any]:
         if self.momentum is None:
             return g, slots
         trace = scaled(slots.trace, self.momentum) + g
@@ -114,8 +112,6 @@ RECORDS = (
                 when="the classic for convolutions",
                 slots=1,
                 learning_rate=0.03,
-                quadratic_rate=0.05,
-                gallery_rate=0.1,
             ),
             "nesterov": Variant(
                 {"momentum": 0.9, "nesterov": True},
@@ -123,8 +119,6 @@ RECORDS = (
                 when="as momentum, a little faster on smooth losses",
                 slots=1,
                 learning_rate=0.03,
-                quadratic_rate=0.05,
-                gallery_rate=0.1,
             ),
         },
     ),

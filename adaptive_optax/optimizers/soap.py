@@ -48,9 +48,9 @@ from adaptive_optax.core.matrices import (
     views_of,
 )
 from adaptive_optax.core.roles import NonNegative, Signed
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule, Steps
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule, Steps
 from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
@@ -122,16 +122,14 @@ class Soap(Rule):
     def waits(self, step: Step) -> Any:
         return step.shared[0] == 1
 
-    def update(
-        self, g: jax.Array, slots: SoapSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, SoapSlots]:
+    def update(self, g: Array, slots: SoapSlots, p: Any, step: Step) -> Moved[SoapSlots]:
         blocks = self.blocks(g.shape, step.label)
         u, new = automatic_axes(partial(self.move, blocks), (g, slots))(g, slots, step.shared)
         return u, new
 
     def move(
-        self, blocks: Blocks, g: jax.Array, slots: SoapSlots, shared: Any
-    ) -> tuple[jax.Array, SoapSlots]:
+        self, blocks: Blocks, g: Array, slots: SoapSlots, shared: Any
+    ) -> tuple[Array, SoapSlots]:
         """The direction and the new slots, on automatic mesh axes."""
         turn, mu_bias, nu_bias = shared
         first = turn == 1
@@ -218,7 +216,7 @@ def soap(
     return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
 
 
-def rotated(blocks: Blocks, bases: tuple[Any, Any], x: jax.Array, back: bool = False) -> jax.Array:
+def rotated(blocks: Blocks, bases: tuple[Any, Any], x: Array, back: bool = False) -> Array:
     """A leaf in the bases of its blocks, or back from them; a side without basis stays."""
     left, right = bases
     if left is None and right is None:
@@ -231,21 +229,21 @@ def rotated(blocks: Blocks, bases: tuple[Any, Any], x: jax.Array, back: bool = F
     return blocks.join(x)
 
 
-def gram(blocks: Blocks, g: jax.Array, side: int) -> jax.Array:
+def gram(blocks: Blocks, g: Array, side: int) -> Array:
     """Of each block g g' (side 0) or g' g (side 1)."""
     x = blocks.cut(summable(g))
     return times(x, adjoint(x)) if side == 0 else times(adjoint(x), x)
 
 
 def turned(
-    blocks: Blocks, side: int, turn: jax.Array, average: jax.Array, basis: jax.Array, nu: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+    blocks: Blocks, side: int, turn: Array, average: Array, basis: Array, nu: Array
+) -> tuple[Array, Array]:
     """The next basis of one side, as `next_basis` has it, and nu in the order of its columns."""
     given = jax.lax.stop_gradient((average, basis))
     basis, order = next_basis(turn, *given, blocks.spare(side))
     along = order[:, :, None] if side == 0 else order[:, None, :]
 
-    def ordered(nu: jax.Array) -> jax.Array:
+    def ordered(nu: Array) -> Array:
         return blocks.join(jnp.take_along_axis(blocks.cut(nu), along, axis=side + 1))
 
     return basis, jax.lax.cond(turn == 2, ordered, lambda nu: nu, nu)
@@ -258,10 +256,7 @@ RECORDS = (
         family="matrix",
         formula="Adam in the eigenbasis of g g' and g' g",
         when="dense and convolutional nets, fewer but dearer steps",
-        slots=2,
         learning_rate=0.003,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={"paper": {}},
         memory="2 + 2 (m²+n²) / mn",
         state_leaves=10,

@@ -34,10 +34,11 @@ from adaptive_optax.core.checks import (
 from adaptive_optax.core.descend import descend
 from adaptive_optax.core.lifting import Call, lift
 from adaptive_optax.core.roles import Signed
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
 from adaptive_optax.core.types import (
     AboveZero,
+    Array,
     AtLeastZero,
     Fraction,
     Mask,
@@ -88,9 +89,7 @@ class Sophia(Rule):
     def per_step(self, step: Step) -> Any:
         return (step.count - 1) % self.every == 0
 
-    def update(
-        self, g: jax.Array, slots: SophiaSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, SophiaSlots]:
+    def update(self, g: Array, slots: SophiaSlots, p: Any, step: Step) -> Moved[SophiaSlots]:
         due, estimate = step.shared, step.extra
         mu = ema(slots.mu, g, self.b1)
         nu = jnp.where(due, ema(slots.nu, estimate.real, self.b2), slots.nu)
@@ -184,7 +183,7 @@ def sophia(
     return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
 
 
-def hutchinson(loss_fn: Callable[[Any], jax.Array], params: Any, key: jax.Array) -> Any:
+def hutchinson(loss_fn: Callable[[Any], Array], params: Any, key: Array) -> Any:
     """Hutchinson's estimate of the Hessian's diagonal: v * (H v) for random signs v.
 
     Args:
@@ -210,9 +209,7 @@ def hutchinson(loss_fn: Callable[[Any], jax.Array], params: Any, key: jax.Array)
     return jax.tree.map(lambda sign, hv: sign * hv, v, curved)
 
 
-def gauss_newton_bartlett(
-    logits_fn: Callable[[Any], jax.Array], params: Any, key: jax.Array
-) -> Any:
+def gauss_newton_bartlett(logits_fn: Callable[[Any], Array], params: Any, key: Array) -> Any:
     """The Gauss-Newton-Bartlett estimate: n times the squared gradient under sampled labels.
 
     Args:
@@ -231,7 +228,7 @@ def gauss_newton_bartlett(
     """
     check_function("gauss_newton_bartlett", logits_fn=logits_fn)
 
-    def sampled_loss(params: Any) -> tuple[jax.Array, jax.Array]:
+    def sampled_loss(params: Any) -> tuple[Array, Array]:
         logits = logits_fn(params)
         labels = jax.random.categorical(key, jax.lax.stop_gradient(logits))
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)
@@ -241,7 +238,7 @@ def gauss_newton_bartlett(
     return jax.tree.map(lambda g: scaled(g * g, examples), grads)
 
 
-def _when_due(estimate: Estimate, params: Any, due: jax.Array) -> Any:
+def _when_due(estimate: Estimate, params: Any, due: Array) -> Any:
     """What the function gives at due steps, zeros at others, where it does not run."""
     shapes = jax.eval_shape(estimate, params)
     return jax.lax.cond(due, estimate, lambda _: jax.tree.map(jnp.zeros_like, shapes), params)
@@ -254,10 +251,7 @@ RECORDS = (
         family="curvature",
         formula="d = clip(mu / (gamma nu), 1), nu of the Hessian's diagonal",
         when="language models, where curvature can be estimated",
-        slots=2,
         learning_rate=0.01,
-        quadratic_rate=0.05,
-        gallery_rate=0.1,
         presets={"paper": {}},
         needs="hessian",
         note="exact Hessian diagonal",

@@ -12,7 +12,6 @@ gradients are 0, and is not offered.
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -27,9 +26,9 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.descend import descend, direction_of
-from adaptive_optax.core.rule import Rule, Step
+from adaptive_optax.core.rule import Moved, Rule, Step
 from adaptive_optax.core.transformation import Transformation, constructor
-from adaptive_optax.core.types import AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import AdamSlots
 from adaptive_optax.optimizers.record import OptimizerRecord
 
@@ -65,9 +64,7 @@ class Yogi(Rule):
             return 1.0, 1.0
         return bias(self.b1, step.count), bias(self.b2, step.count)
 
-    def update(
-        self, g: jax.Array, slots: AdamSlots, p: Any, step: Step
-    ) -> tuple[jax.Array, AdamSlots]:
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
         mu_bias, nu_bias = step.shared
         mu, square = ema(slots.mu, g, self.b1), add_square(jnp.zeros_like(slots.nu), g)
         change = scaled(jnp.sign(square - slots.nu) * square, 1 - self.b2)
@@ -108,13 +105,10 @@ RECORDS = (
     OptimizerRecord(
         constructor=yogi,
         rule=Yogi,
-        family="adaptive",
         formula="d = mu / (√nu + eps), nu -= (1-b2) sign(nu - g²) g²",
         when="sparse gradients",
-        slots=2,
         learning_rate=0.003,
         quadratic_rate=0.01,
-        gallery_rate=0.1,
         presets={"paper": {}},
     ),
 )
