@@ -152,7 +152,7 @@ def test_page_of_all_counts_ours_only(capsys, here, monkeypatch):
     written = (here / "page.md").read_text()
     assert "| **all** | | **4 of 4** | **1 of 4** |" in written
     assert "## What was seen: adaptive_optax\n\nNo failure.\n" in written
-    assert "- momentum: bfloat16 parameters: state" in written
+    assert "- adadelta: bfloat16 parameters: state" in written
 
 
 def test_every_public_optimizer_is_on_the_page():

@@ -83,7 +83,8 @@ def _map_leaf(
     dtype = (u if p is None else p).dtype
     wide = working_dtype(dtype)
     p = None if p is None else p.astype(wide)
-    found = function(u.astype(wide), p, *map(wide_view, leaves), *shared)
+    seen = [x if x is None or x.dtype == wide else wide_view(x) for x in leaves]
+    found = function(u.astype(wide), p, *seen, *shared)
     if not isinstance(found, tuple):
         return narrowed(found, dtype)
     u, *new = found

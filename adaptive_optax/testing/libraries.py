@@ -21,7 +21,7 @@ MakeTx = Callable[..., Any]
 def ours() -> dict[str, MakeTx]:
     """The optimizers of adaptive_optax, and their named variants, by name."""
     found = _found(lambda record: record.constructor)
-    return found | {"sophia": sophia}
+    return found | ({"sophia": sophia} if "sophia" in found else {})
 
 
 def optaxs() -> dict[str, MakeTx]:
