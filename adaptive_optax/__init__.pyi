@@ -27,7 +27,7 @@ from .learning_rate.range_test import lr_range_test as lr_range_test
 from .learning_rate.suggested_range import suggested_range as suggested_range
 from .learning_rate.unfreezing import gradual_unfreezing as gradual_unfreezing
 from .learning_rate.warm_start import warm_start as warm_start
-from .monitoring import sinks as sinks
+from .logging import sinks as sinks
 from .monitoring.metrics import metrics as metrics
 from .monitoring.monitored import monitored as monitored
 from .optimizers.adabelief import adabelief as adabelief

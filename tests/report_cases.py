@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from adaptive_optax.monitoring.logs import Series
-from adaptive_optax.monitoring.report_runs import known_run
+from adaptive_optax.logging.read_log import Series
+from adaptive_optax.report.runs import known_run
 
 NAN, INF = float("nan"), float("inf")
 

@@ -52,6 +52,8 @@ ALLOWED = {  # by folder, what its files may import besides it
     "optimizers": {"core", "wrappers"},
     "learning_rate": {"core", "introspection"},
     "monitoring": {"core", "introspection"},
+    "logging": {"core"},
+    "report": {"logging"},
     "gradients": {"core"},
     "storage": {"core"},
     "sharding": {"core", "introspection"},

@@ -12,7 +12,7 @@ import adaptive_optax as ao
 from adaptive_optax import cli
 from adaptive_optax.checkpoint import manifest, signed
 from adaptive_optax.comparison import row_file
-from adaptive_optax.monitoring.logs import read_log
+from adaptive_optax.logging.read_log import read_log
 
 PACKAGE = Path(ao.__file__).parent
 BANNED = {  # what makes code of data

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from test_compare_task import line
 
-from adaptive_optax.comparison import range_command, tasks
+from adaptive_optax.cli import range_test
+from adaptive_optax.comparison import tasks
 from adaptive_optax.comparison.range_task import batches
 
 
 def parsed(*words):
     parser = argparse.ArgumentParser()
-    range_command.add_arguments(parser)
+    range_test.add_arguments(parser)
     return parser.parse_args(words)
 
 
@@ -26,7 +27,7 @@ def tiny(monkeypatch, tmp_path):
 @pytest.mark.parametrize("method", ["grid", "sweep"])
 def test_it_prints_a_table_and_writes(method, tiny, capsys, tmp_path):
     words = ["--optimizers", "sgd,optax:adam", "--method", method, *tiny]
-    assert range_command.run(parsed(*words)) == 0
+    assert range_test.run(parsed(*words)) == 0
     printed = capsys.readouterr().out
     assert "[ 2/2]" in printed
     assert "diverges at" in printed
@@ -51,15 +52,15 @@ def test_it_prints_a_table_and_writes(method, tiny, capsys, tmp_path):
     ],
 )
 def test_what_the_user_can_set_right_exits_with_2(words, message, tiny, capsys):
-    assert range_command.run(parsed(*tiny, *words)) == 2
+    assert range_test.run(parsed(*tiny, *words)) == 2
     assert message in capsys.readouterr().err
 
 
 def test_an_unknown_task_and_an_unwritable_folder_exit_with_2(capsys, tmp_path):
-    assert range_command.run(parsed("--task", "digit", "--out", str(tmp_path))) == 2
+    assert range_test.run(parsed("--task", "digit", "--out", str(tmp_path))) == 2
     assert "range-test(task='digit'): task must be one of" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
-    assert range_command.run(parsed("--out", str(tmp_path / "file"))) == 2
+    assert range_test.run(parsed("--out", str(tmp_path / "file"))) == 2
     assert "cannot write there" in capsys.readouterr().err
 
 

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from report_cases import NAN, run
 
-from adaptive_optax.monitoring import report, report_page, sinks
-from adaptive_optax.monitoring.logs import Series
-from adaptive_optax.monitoring.report_panels import MOST_LINES, panels
-from adaptive_optax.monitoring.report_runs import Run
-from adaptive_optax.monitoring.report_svg import BOTTOM, LEFT, RIGHT, TOP
+from adaptive_optax.cli import report as command
+from adaptive_optax.logging import sinks
+from adaptive_optax.logging.read_log import Series
+from adaptive_optax.report.drawing import BOTTOM, LEFT, RIGHT, TOP
+from adaptive_optax.report.html_page import page as html_page
+from adaptive_optax.report.html_page import write_report
+from adaptive_optax.report.panels import MOST_LINES, panels
+from adaptive_optax.report.runs import Run
 
 
 class Parsed(HTMLParser):
@@ -54,11 +57,10 @@ def curves(page):
     figures = re.findall(r"<figure><figcaption>(.*?)<span>.*?(<svg viewBox.*?</svg>)", page, re.S)
     found = {}
     for title, svg in figures:
-        paths = ET.fromstring(svg).findall("path")  # XML too, not only HTML
-        found[html.unescape(title)] = [
-            [(float(x), float(y)) for x, y in re.findall(r"[ML]([-\d.]+) ([-\d.]+)", p.get("d"))]
-            for p in paths
-        ]
+        paths = ET.fromstring(svg).findall(".//*[@class='curve']/path")  # XML too, not only HTML
+        # Each stretch of a line has its first point twice, as M and as L.
+        points = [re.findall(r"L ([-\d.]+) ([-\d.]+)", path.get("d")) for path in paths]
+        found[html.unescape(title)] = [[(float(x), float(y)) for x, y in each] for each in points]
     return found
 
 
@@ -77,7 +79,7 @@ def logs(tmp_path):
 
 
 def test_the_page(logs):
-    path = report.write_report(logs)
+    path = write_report(logs)
     assert path == logs / "report.html"
     text = path.read_text("utf-8")
     page = Parsed(text)
@@ -102,14 +104,14 @@ def test_the_page(logs):
         "Accuracy": 1,
         "Learning rate, groups of adam (log)": 2,
     }
-    assert len(page.of("text", "bad")) == 2  # steps 80 and 90
-    assert len(page.of("line", "guide")) == 1
-    assert len(page.of("path", "curve")) == 8
+    assert len(page.of("g", "bad")) == 2  # steps 80 and 90
+    assert len(page.of("g", "guide")) == 1
+    assert len(page.of("g", "curve")) == 8
 
 
 def test_points_are_where_the_values_are(logs):
     """The oracle places the points by hand: the x axis is 0 to 90, the loss is linear or log."""
-    found = curves(report.write_report(logs).read_text("utf-8"))
+    found = curves(write_report(logs).read_text("utf-8"))
     adam, sgd = found["Loss"]
     steps = np.arange(0, 80, 10)
     expected = LEFT + steps / 90 * (RIGHT - LEFT)
@@ -124,14 +126,14 @@ def test_points_are_where_the_values_are(logs):
 
 
 def test_a_log_axis_and_its_zero():
-    text = report_page.page("t", [run(learning_rate=[0.0, 1e-4, 1e-3, 1e-2, NAN, 1e-2])], [])
+    text = html_page("t", [run(learning_rate=[0.0, 1e-4, 1e-3, 1e-2, NAN, 1e-2])], [])
     ((zero, a, b, c, alone),) = curves(text)["Learning rate (log)"]
     assert zero[1] == BOTTOM
     assert a[1] - b[1] == pytest.approx(b[1] - c[1], abs=0.11)
     assert BOTTOM - 10 > a[1] > c[1] == alone[1] > TOP
-    path = re.search(r'<path class="curve c0" d="([^"]*)"', text)[1]
-    assert (path.count("M"), path.endswith("h0")) == (2, True)  # a gap, and a dot after it
-    assert re.findall(r'class="value"[^>]*>([^<]*)', text) == ["0", "1e-4", "0.001", "0.01"]
+    path = re.search(r'<g class="curve"> <path d="([^"]*)"', text)[1]
+    assert re.findall("[ML]", path) == ["M", *"LLLL", "M", "L"]  # a gap, and a dot after it
+    assert re.findall(r"text-anchor: end[^>]*>([^<]*)", text) == ["0", "0.0001", "0.001", "0.01"]
 
 
 def test_one_run_shows_totals_and_groups_together():
@@ -154,7 +156,7 @@ def test_hostile_names_stay_text(tmp_path):
     (place / '"><img src=x>.jsonl').write_text(json.dumps(row) + "\n")
     (place / "<i>.jsonl").write_text('{"step": 1, "loss": 1}\n')
     (place / "<b>.csv").write_text("epoch\n1\n")
-    text = report.write_report(place).read_text("utf-8")
+    text = write_report(place).read_text("utf-8")
     page = Parsed(text)
     assert not page.of("img")
     assert not page.of("i")
@@ -167,7 +169,7 @@ def test_hostile_names_stay_text(tmp_path):
 
 
 def test_the_page_loads_nothing(logs):
-    text = report.write_report(logs).read_text("utf-8")
+    text = write_report(logs).read_text("utf-8")
     page = Parsed(text)
     assert not [a for _, a in page.tags if {"src", "href", "action", "data"} & set(a)]
     assert "url(" not in text
@@ -183,7 +185,7 @@ def test_a_million_rows_stay_under_two_megabytes():
     names += [f"loss/{group}" for group in "ab"]
     values = np.exp(noise)
     values[123_456] = 1e5
-    text = report_page.page("t", [Run("run", {n: Series(steps, values) for n in names})], [])
+    text = html_page("t", [Run("run", {n: Series(steps, values) for n in names})], [])
     assert len(text.encode()) < 2_000_000
     points = curves(text)["Loss (log)"][0]
     x, y = min(points, key=lambda point: point[1])  # the one spike is still there
@@ -196,7 +198,7 @@ def test_many_runs_metrics_and_groups_stay_small():
         run(f"r{i}", **{f"m{j}__g{k}": np.arange(200.0) for j in range(5) for k in range(30)})
         for i in range(30)
     ]
-    text = report_page.page("t", runs, ["other.csv"] * 20)
+    text = html_page("t", runs, ["other.csv"] * 20)
     assert len(text.encode()) < 2_000_000
     assert text.count('class="legend"') == 60
     assert f"and {30 - MOST_LINES} more" in text
@@ -209,7 +211,7 @@ def test_many_runs_metrics_and_groups_stay_small():
 )
 @pytest.mark.parametrize("name", ["loss", "learning_rate", "cosine"])
 def test_odd_values_are_drawn(name, values):
-    text = report_page.page("t", [run(**{name: values})], [])
+    text = html_page("t", [run(**{name: values})], [])
     if np.isnan(values).all():
         assert "nan in all rows: " + name.replace("_", " ") in text
         assert curves(text) == {}
@@ -222,8 +224,8 @@ def test_odd_values_are_drawn(name, values):
 
 def called(*words):
     parser = argparse.ArgumentParser()
-    report.add_arguments(parser)
-    return report.run(parser.parse_args([str(word) for word in words]))
+    command.add_arguments(parser)
+    return command.run(parser.parse_args([str(word) for word in words]))
 
 
 def test_the_command(logs, tmp_path, capsys):
@@ -256,13 +258,13 @@ def test_errors(tmp_path, capsys, files, out, message):
     assert called(place, *words) == 2
     assert re.search(message, capsys.readouterr().err)
     with pytest.raises((OSError, ValueError), match=message):
-        report.write_report(place, *words[1:])
+        write_report(place, *words[1:])
 
 
 def test_two_formats_of_one_run_and_an_empty_log(tmp_path):
     for name in ("a.csv", "a.jsonl"):
         (tmp_path / name).write_text("step,loss\n0,1\n" if "csv" in name else '{"step": 0}\n')
     (tmp_path / "b.jsonl").write_text("")
-    text = report.write_report(tmp_path).read_text("utf-8")
+    text = write_report(tmp_path).read_text("utf-8")
     assert re.findall(r"<tr><td>(.*?)</td>", text) == ["a.csv", "a.jsonl", "b"]
     assert "b: the log has no rows" in text

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from report_cases import INF, NAN, run, series
 
-from adaptive_optax.monitoring.report_notes import notes
-from adaptive_optax.monitoring.report_runs import summary, total
-from adaptive_optax.monitoring.report_svg import thinned
+from adaptive_optax.report.drawing import thinned
+from adaptive_optax.report.notes import notes
+from adaptive_optax.report.runs import summary, total
 
 
 @pytest.mark.parametrize("points", [4, 5, 10, 101])

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from adaptive_optax.monitoring import sinks
+from adaptive_optax.logging import sinks
 
 NAN, INF = float("nan"), float("inf")
 

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from adaptive_optax.monitoring import sinks
+from adaptive_optax.logging import sinks
 
 NAN, INF = float("nan"), float("inf")
 FILES = [(sinks.JSONL, "run.jsonl"), (sinks.CSV, "run.csv")]

@@ -12,8 +12,8 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from adaptive_optax.monitoring import background, sinks, streaming
-from adaptive_optax.monitoring.sinks import stream
+from adaptive_optax.logging import background, sinks, streaming
+from adaptive_optax.logging.sinks import stream
 
 
 class Kept(sinks.RowSink):
@@ -244,7 +244,7 @@ def test_errors(call, error, message):
 
 UNCLOSED = """
 import sys, jax, jax.numpy as jnp
-from adaptive_optax.monitoring.sinks import JSONL, stream
+from adaptive_optax.logging.sinks import JSONL, stream
 sink = JSONL(sys.argv[1])
 def body(x, step):
     stream(step, {"loss": x}, sink)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from adaptive_optax.learning_rate.suggested_range import suggested_range
-from adaptive_optax.monitoring.logs import Series
+from adaptive_optax.logging.read_log import Series
 
 HALF = 10**0.5
 NAN, INF = float("nan"), float("inf")

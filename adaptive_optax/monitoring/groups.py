@@ -15,10 +15,10 @@ Groups = Mapping[str, str] | Sequence[str]
 
 
 def named_patterns(function: str, groups: Groups | None) -> dict[str, str]:
-    """The pattern of each group by its name.
+    """Return the pattern of each group by its name.
 
     Raises:
-      TypeError, ValueError: where groups is no mapping or sequence of patterns.
+      TypeError, ValueError: if groups is not a mapping or sequence of patterns.
     """
     if groups is None:
         return {}
@@ -49,12 +49,12 @@ def named_patterns(function: str, groups: Groups | None) -> dict[str, str]:
 
 
 def group_of(function: str, patterns: Mapping[str, str], tree: Any) -> list[str]:
-    """Of each leaf, None leaves included, the first group whose pattern is found in its path.
+    """Return the first group of each leaf, None leaves included, whose pattern its path contains.
 
-    A path is written "encoder/Dense_0/kernel". What no group matches is in REST.
+    A path is written "encoder/Dense_0/kernel". A leaf that no group matches is in REST.
 
     Raises:
-      ValueError: where a group matches no leaf of a tree that has leaves, none of them hidden by
+      ValueError: if a group matches no leaf of a tree that has leaves, none of them hidden by
         `optax.masked`.
     """
     masked = optax.MaskedNode
@@ -62,7 +62,11 @@ def group_of(function: str, patterns: Mapping[str, str], tree: Any) -> list[str]
         tree, is_leaf=lambda x: x is None or isinstance(x, masked)
     )[0]
     hidden = any(is_none(x) or isinstance(x, masked) for _, x in pairs)
-    paths = [_path(path) for path, x in pairs if not isinstance(x, masked)]
+    paths = [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, x in pairs
+        if not isinstance(x, masked)
+    ]
     found = [
         next((name for name, pattern in patterns.items() if re.search(pattern, path)), REST)
         for path in paths
@@ -74,7 +78,3 @@ def group_of(function: str, patterns: Mapping[str, str], tree: Any) -> list[str]
                 f"paths are {', '.join(map(repr, paths[:8]))}{' ...' if len(paths) > 8 else ''}."
             )
     return found
-
-
-def _path(path: Any) -> str:
-    return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -45,17 +45,33 @@ def metrics(state: Any) -> dict[str, jax.Array]:
     for path, node in pairs:
         if _is_monitored(node):
             place = "".join(f"/{key.key}" for key in path if hasattr(key, "key"))
-            own = {"step": node.count, **_told(node.seen), "clipped": node.clipped}
+            own = {"step": node.count, **_nan_if_unknown(node.seen), "clipped": node.clipped}
             found |= {f"{name}{place}": value for name, value in own.items()}
     if not found:
-        found |= _rates(state)
+        try:
+            rates = learning_rate_of(state)
+        except ValueError:  # the state keeps none
+            rates = {}
+        if isinstance(rates, dict):
+            found |= {f"learning_rate/{name}": rate for name, rate in rates.items()}
+        else:
+            found["learning_rate"] = rates
     for name, value in _own(state):
         found.setdefault(name, value)
     return found | {"skipped": _skipped(state)}
 
 
+def _is_monitored(node: Any) -> bool:
+    return isinstance(node, MonitoredState)
+
+
+@jax.jit  # one dispatch
+def _nan_if_unknown(seen: dict[str, Any]) -> dict[str, Any]:
+    return jax.tree.map(told, seen)
+
+
 def _own(state: Any) -> Iterator[tuple[str, jax.Array]]:
-    """What wrappers show of themselves, the outer ones first."""
+    """Yield the metrics that wrappers have of themselves, the outer ones first."""
     for node in jax.tree.leaves(state, is_leaf=lambda x: hasattr(x, "own_metrics")):
         if hasattr(node, "own_metrics"):
             for name, value in node.own_metrics.items():
@@ -64,35 +80,14 @@ def _own(state: Any) -> Iterator[tuple[str, jax.Array]]:
             yield from _own(node.inner_states)
 
 
-def _rates(state: Any) -> dict[str, Any]:
-    """The learning rates of a state that is not monitored; nothing where it keeps none."""
-    try:
-        rates = learning_rate_of(state)
-    except ValueError:
-        return {}
-    if isinstance(rates, dict):
-        return {f"learning_rate/{name}": rate for name, rate in rates.items()}
-    return {"learning_rate": rates}
-
-
-@jax.jit  # one dispatch
-def _told(seen: dict[str, Any]) -> dict[str, Any]:
-    return jax.tree.map(told, seen)
-
-
 def _skipped(state: Any) -> jax.Array:
-    """How many updates the wrappers in a state have refused."""
-    total = jax.numpy.zeros((), jax.numpy.int32)
-    for node in jax.tree.leaves(state, is_leaf=_counts):
-        if _counts(node):
-            total = total + getattr(node, "total_notfinite", 0) + getattr(node, "skipped", 0)
-            total = total + (_skipped(node.inner_state) if hasattr(node, "inner_state") else 0)
+    """Return how many updates the wrappers in a state have refused."""
+
+    def counts(node):
+        return hasattr(node, "total_notfinite") or hasattr(node, "skipped")
+
+    total = jnp.zeros((), jnp.int32)
+    for node in filter(counts, jax.tree.leaves(state, is_leaf=counts)):
+        total = total + getattr(node, "total_notfinite", 0) + getattr(node, "skipped", 0)
+        total = total + (_skipped(node.inner_state) if hasattr(node, "inner_state") else 0)
     return total
-
-
-def _counts(node: Any) -> bool:
-    return hasattr(node, "total_notfinite") or hasattr(node, "skipped")
-
-
-def _is_monitored(node: Any) -> bool:
-    return isinstance(node, MonitoredState)

@@ -33,8 +33,15 @@ from adaptive_optax.introspection.rate_access import learning_rate_of, tell_rate
 from adaptive_optax.introspection.structure import structure
 from adaptive_optax.monitoring.group_rates import Follower, float32, whole_rate
 from adaptive_optax.monitoring.groups import REST, Groups, group_of, named_patterns
-from adaptive_optax.monitoring.measures import NAMES, WHOLE, Noise, measured, no_noise
-from adaptive_optax.monitoring.readings import Leaf, readings
+from adaptive_optax.monitoring.step_statistics import (
+    NAMES,
+    WHOLE,
+    Leaf,
+    Noise,
+    measured,
+    no_noise,
+    readings,
+)
 
 ALL = "all"  # the one group where none are given
 

@@ -1,18 +1,20 @@
-"""Logs on disk: a row a line, as JSON or as CSV; both go on where a killed run stopped."""
+"""Logs on disk, one row per line, as JSON or CSV. Both continue where a killed run stopped."""
 
 import abc
 import csv
 import io
 import json
 import math
+import mmap
 import os
 from collections.abc import Iterable, Iterator
+from itertools import starmap
 from pathlib import Path
 from typing import Any, TextIO
 
-from adaptive_optax.monitoring.logs import csv_rows, json_row, json_rows
-from adaptive_optax.monitoring.rows import Number, checked_step
-from adaptive_optax.monitoring.sink import RowSink
+from adaptive_optax.logging.read_log import Number, Row, csv_rows, json_row, json_rows
+from adaptive_optax.logging.rows import checked_step
+from adaptive_optax.logging.sink import RowSink
 
 
 class _LogFile(RowSink):
@@ -27,8 +29,11 @@ class _LogFile(RowSink):
         start = None if resume_at is None else checked_step(name, resume_at, "resume_at")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._mend()
-            self._go_on(start)
+            if self.path.exists():
+                self._mend_last_line()
+                self._read_header()
+                if start is not None:
+                    self._rewrite(row for row in self._rows() if row[0] < start)
             self._file = self._opened()
         except OSError as error:
             raise OSError(
@@ -39,57 +44,72 @@ class _LogFile(RowSink):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
+    def _write(self, step: int, row: dict[str, Number]) -> None:
+        self._file.write(self._line(step, row))
+
     def _close(self) -> None:
         self._file.close()
 
     def _opened(self) -> TextIO:
-        """The file at its end; each line goes out at once, so that a killed run leaves its rows."""
+        """Open the file at its end; lines are not buffered, so that a killed run leaves them."""
         return self.path.open("a", buffering=1, encoding="utf-8", newline="")
 
-    def _mend(self) -> None:
-        """Ends the last line, or takes it away where a killed writer left it half."""
-        if not self.path.exists():
-            return
+    def _mend_last_line(self) -> None:
+        """End the last line, or remove it if a killed writer left half of it."""
         with self.path.open("rb+") as file:
-            start = _last_line(file)
-            file.seek(start)
-            tail = file.read()
+            if not os.fstat(file.fileno()).st_size:
+                return
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+                start = text.rfind(b"\n") + 1
+                tail = text[start:]
             if self._is_whole(tail):
+                file.seek(0, os.SEEK_END)
                 file.write(b"\n")
             else:
                 file.truncate(start)
 
-    def _replaced(self, lines: Iterable[str]) -> None:
-        """Writes the file anew, whole or not at all."""
+    def _rewrite(self, rows: Iterable[Row]) -> None:
+        """Replace the file by one with these rows, completely or not at all."""
         beside = self.path.with_name(f"{self.path.name}.new")
         with beside.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(lines)
+            file.write(self._header())
+            file.writelines(starmap(self._line, rows))
         os.replace(beside, self.path)
 
     def _is_whole(self, tail: bytes) -> bool:
-        """Whether the text after the last line's end is a row."""
+        """Return whether a last line without its end is a row."""
         return False
 
+    def _read_header(self) -> None:
+        """Read the column names of an existing file."""
+
+    def _header(self) -> str:
+        return ""
+
     @abc.abstractmethod
-    def _go_on(self, resume_at: int | None) -> None:
-        """Reads what is needed of the rows there, and takes away those from resume_at on."""
+    def _rows(self) -> Iterator[Row]:
+        """Read the rows of the file."""
+
+    @abc.abstractmethod
+    def _line(self, step: int, row: dict[str, Number]) -> str:
+        """Return the line of a row, with its end."""
 
 
 class JSONL(_LogFile):
-    """A log with one JSON object a line: `{"step": 3, "loss": 0.25}`.
+    """A log with one JSON object per line: `{"step": 3, "loss": 0.25}`.
 
-    Each line is valid JSON: what is not finite is one of the strings "NaN", "Infinity" and
+    Each line is valid JSON: a value that is not finite is one of the strings "NaN", "Infinity" and
     "-Infinity". An existing file is appended to, without the half line that a killed run may have
     left. A step that comes again is written again; `read_log` takes the later values.
 
     Args:
       path: the file; missing folders are made.
-      resume_at: the step that the run starts or goes on at: rows of the file from there on, which
-        a killed run wrote after its checkpoint, are taken away. None keeps all.
+      resume_at: the step at which the run starts or resumes. Rows of the file from this step on,
+        which a killed run wrote after its checkpoint, are removed. None keeps all.
 
     Raises:
       TypeError, ValueError: for an option of the wrong kind or range, or a damaged file.
-      OSError: where the file cannot be written.
+      OSError: if the file cannot be written.
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp(), "run.jsonl")
@@ -101,37 +121,36 @@ class JSONL(_LogFile):
     {"step": 1, "loss": "NaN"}
     """
 
-    def _write(self, step: int, row: dict[str, Number]) -> None:
-        self._file.write(_json_line(step, row))
-
     def _is_whole(self, tail: bytes) -> bool:
         try:
             return json_row(tail) is not None
         except (ValueError, OverflowError, RecursionError):
             return False
 
-    def _go_on(self, resume_at: int | None) -> None:
-        if resume_at is not None and self.path.exists():
-            rows = json_rows(self.path)
-            self._replaced(_json_line(step, row) for step, row in rows if step < resume_at)
+    def _rows(self) -> Iterator[Row]:
+        return json_rows(self.path)
+
+    def _line(self, step: int, row: dict[str, Number]) -> str:
+        values = {name: v if math.isfinite(v) else json.dumps(v) for name, v in row.items()}
+        return json.dumps({"step": step, **values}, allow_nan=False) + "\n"
 
 
 class CSV(_LogFile):
     """A log as a table: the columns are "step" and the metrics in the order they first came.
 
-    A metric that comes later widens the table: the file is written anew with empty cells in the
-    rows before, so nothing is lost. An empty cell is a metric without a value; "nan", "inf" and
+    A metric that comes later widens the table: the file is rewritten with empty cells in the
+    earlier rows, so nothing is lost. An empty cell is a metric without a value; "nan", "inf" and
     "-inf" are values. An existing file is appended to, without the half line that a killed run may
     have left. A step that comes again is written again; `read_log` takes the later values.
 
     Args:
       path: the file; missing folders are made.
-      resume_at: the step that the run starts or goes on at: rows of the file from there on, which
-        a killed run wrote after its checkpoint, are taken away. None keeps all.
+      resume_at: the step at which the run starts or resumes. Rows of the file from this step on,
+        which a killed run wrote after its checkpoint, are removed. None keeps all.
 
     Raises:
       TypeError, ValueError: for an option of the wrong kind or range, or a damaged file.
-      OSError: where the file cannot be written.
+      OSError: if the file cannot be written.
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp(), "run.csv")
@@ -144,62 +163,37 @@ class CSV(_LogFile):
     1,0.25,0.1
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, resume_at: int | None = None):
-        self._names: list[str] = []
-        super().__init__(path, resume_at=resume_at)
+    _names: tuple[str, ...] = ()  # the columns; empty until the file has a header
 
     def _write(self, step: int, row: dict[str, Number]) -> None:
         new = [name for name in row if name not in self._names]
         if new or not self._names:
             self._file.close()
-            rows = csv_rows(self.path)
-            self._names = (self._names or ["step"]) + new
-            self._replaced(self._table(rows))
+            self._names = (*(self._names or ["step"]), *new)
+            self._rewrite(self._rows())
             self._file = self._opened()
-        self._file.write(_csv_line([step, *(row.get(name, "") for name in self._names[1:])]))
+        super()._write(step, row)
 
-    def _go_on(self, resume_at: int | None) -> None:
-        if not self.path.exists():
-            return
+    def _read_header(self) -> None:
         with self.path.open(encoding="utf-8", newline="") as file:
-            self._names = next(csv.reader(file), [])
+            self._names = tuple(next(csv.reader(file), ()))
         if self._names and self._names[0] != "step":
             raise ValueError(
                 f"CSV({str(self.path)!r}): the file is no log, since its first column is "
                 f"{self._names[0]!r} and not 'step'; give another file."
             )
-        if resume_at is not None and self._names:
-            self._replaced(self._table(row for row in csv_rows(self.path) if row[0] < resume_at))
 
-    def _table(self, rows: Iterable[tuple[int, dict[str, Number]]]) -> Iterator[str]:
-        yield _csv_line(self._names)
-        for step, row in rows:
-            yield _csv_line([step, *(row.get(name, "") for name in self._names[1:])])
+    def _header(self) -> str:
+        return _csv_line(self._names) if self._names else ""
 
+    def _rows(self) -> Iterator[Row]:
+        return csv_rows(self.path)
 
-def _json_line(step: int, row: dict[str, Number]) -> str:
-    values = {name: value if math.isfinite(value) else _word(value) for name, value in row.items()}
-    return json.dumps({"step": step, **values}, allow_nan=False) + "\n"
-
-
-def _word(value: float) -> str:
-    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    def _line(self, step: int, row: dict[str, Number]) -> str:
+        return _csv_line([step, *(row.get(name, "") for name in self._names[1:])])
 
 
 def _csv_line(cells: Iterable[Any]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow(cells)
     return line.getvalue()
-
-
-def _last_line(file: Any, block: int = 65536) -> int:
-    """Where the text after the last end of line starts; the file's end where there is none."""
-    place = file.seek(0, os.SEEK_END)
-    while place > 0:
-        start = max(0, place - block)
-        file.seek(start)
-        found = file.read(place - start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        place = start
-    return 0

@@ -1,4 +1,4 @@
-"""A row of a log: a step and its metrics, as plain numbers."""
+"""Check a row of a log: a step and its metrics, as plain numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,16 +6,27 @@ from typing import Any
 import jax
 import numpy as np
 
-Number = int | float
+from adaptive_optax.logging.read_log import Number, Row
+
+_TRACED = "a traced value cannot be written; inside jit call stream(step, metrics, sink)."
 
 
-def checked_row(function: str, step: Any, metrics: Any) -> tuple[int, dict[str, Number]]:
-    """The step as an integer and the metrics as Python numbers; all else raises."""
-    return checked_step(function, step), checked_metrics(function, metrics)
+def checked_row(function: str, step: Any, metrics: Any) -> Row:
+    """Return the step as an integer and the metrics as Python numbers.
+
+    "step" among the metrics is left out, since each row has its own.
+
+    Raises:
+      TypeError, ValueError: for anything that is not a row.
+    """
+    number = checked_step(function, step)
+    check_names(function, metrics)
+    row = {name: _number(function, name, v) for name, v in metrics.items() if name != "step"}
+    return number, row
 
 
 def checked_step(function: str, step: Any, name: str = "step") -> int:
-    """The step as a Python integer of at least 0."""
+    """Return the step as a Python integer of at least 0."""
     if isinstance(step, jax.core.Tracer):
         raise TypeError(f"{function}({name}={step}): {_TRACED}")
     if isinstance(step, jax.Array | np.ndarray) and step.ndim == 0:
@@ -27,16 +38,8 @@ def checked_step(function: str, step: Any, name: str = "step") -> int:
     return int(step)
 
 
-def checked_metrics(function: str, metrics: Any) -> dict[str, Number]:
-    """The metrics as Python numbers, without "step", which each row has of its own."""
-    check_names(function, metrics)
-    return {
-        name: _number(function, name, value) for name, value in metrics.items() if name != "step"
-    }
-
-
 def check_names(function: str, metrics: Any) -> None:
-    """The metrics are a mapping from names that are not empty."""
+    """Require a mapping from names that are not empty."""
     if not isinstance(metrics, Mapping):
         raise TypeError(
             f"{function}(metrics={type(metrics).__name__}): metrics must be a dict from names to "
@@ -47,9 +50,6 @@ def check_names(function: str, metrics: Any) -> None:
             raise TypeError(f"{function}: a metric's name must be a string, not {name!r}.")
         if not name:
             raise ValueError(f"{function}(metrics={{'': ...}}): a metric's name must not be empty.")
-
-
-_TRACED = "a traced value cannot be written; inside jit call stream(step, metrics, sink)."
 
 
 def _number(function: str, name: str, value: Any) -> Number:

@@ -3,26 +3,27 @@
 import os
 from typing import Any
 
-from adaptive_optax.monitoring.packages import optional
-from adaptive_optax.monitoring.rows import Number, checked_step
-from adaptive_optax.monitoring.sink import RowSink
+from adaptive_optax.logging.optional_packages import optional
+from adaptive_optax.logging.read_log import Number
+from adaptive_optax.logging.rows import checked_step
+from adaptive_optax.logging.sink import RowSink
 
 
 class TensorBoard(RowSink):
-    """Event files for TensorBoard, with a scalar a metric; its tag is the metric's name.
+    """Event files for TensorBoard, with one scalar per metric; its tag is the metric's name.
 
     TensorBoard shows the groups of a metric, such as "learning_rate/encoder", in one section.
     NaN and inf are kept; it marks them. Needs tensorboardX.
 
     Args:
-      directory: where the files go; a run each is how TensorBoard tells runs apart.
-      resume_at: the step that a resumed run goes on at: TensorBoard hides what was there from
-        there on. None hides nothing.
+      directory: where the files go; TensorBoard tells runs apart by their directories.
+      resume_at: the step at which a run resumes: TensorBoard hides what was there from this step
+        on. None hides nothing.
 
     Raises:
       ImportError: without tensorboardX.
       TypeError, ValueError: for an option of the wrong kind or range.
-      OSError: where the directory cannot be written.
+      OSError: if the directory cannot be written.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, resume_at: int | None = None):
@@ -37,14 +38,13 @@ class TensorBoard(RowSink):
         self._summaries = optional("TensorBoard", "tensorboardX.proto.summary_pb2")
         self.directory = os.fspath(directory)
         try:
-            # Not its SummaryWriter, which logs a warning for each value that is not finite.
+            # Its SummaryWriter would log a warning for each value that is not finite.
             self._writer: Any = package.FileWriter(self.directory, flush_secs=10)
         except OSError as error:
             raise OSError(
                 f"TensorBoard({self.directory!r}): cannot write there "
                 f"({error.strerror or error}); give another directory."
             ) from error
-
         if start is not None:
             log = self._events.SessionLog(status=self._events.SessionLog.START)
             self._writer.add_event(self._events.Event(session_log=log), start)

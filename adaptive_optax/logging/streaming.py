@@ -10,9 +10,9 @@ import numpy as np
 from jax.custom_batching import custom_vmap
 
 from adaptive_optax.core.checks import check_steps
-from adaptive_optax.monitoring.background import background, tell
-from adaptive_optax.monitoring.rows import check_names, checked_row
-from adaptive_optax.monitoring.sink import Sink, members
+from adaptive_optax.logging.background import background, warn_of_lost_rows
+from adaptive_optax.logging.rows import check_names, checked_row
+from adaptive_optax.logging.sink import Sink, members
 
 
 def stream(
@@ -22,11 +22,11 @@ def stream(
     *,
     every: int = 1,
 ) -> None:
-    """Sends a row to a sink from inside jit, scan, while_loop, cond or grad; outside them too.
+    """Send a row to a sink from inside jit, scan, while_loop, cond or grad; outside them too.
 
-    The program only queues the row: a thread writes it, and a slow sink holds nothing up. On other
+    The program only queues the row: a thread writes it, and a slow sink delays nothing. On other
     steps nothing leaves the device. Rows may arrive out of order; readers sort them by step. If the
-    sink fails, training goes on and one warning tells of it at the sink's next use. `sink.close()`
+    sink fails, training continues and one warning says so at the sink's next use. `sink.close()`
     waits for all rows; without it they may be missing at the end.
 
     On a mesh the values are those of the whole arrays, sent once. In shard_map the device at
@@ -39,11 +39,11 @@ def stream(
       every: steps from one row to the next, at least 1: those with step % every == 0 are sent.
 
     Raises:
-      TypeError: for a step that is no integer, metrics that are no scalars, or what is no sink.
+      TypeError: for a step that is not an integer, metrics that are not scalars, or no sink.
       ValueError: for an option out of range, and under vmap, where one step has many values.
 
     >>> import jax, jax.numpy as jnp, tempfile
-    >>> from adaptive_optax.monitoring.sinks import JSONL, read_log
+    >>> from adaptive_optax.logging.sinks import JSONL, read_log
     >>> path = tempfile.mkdtemp() + "/run.jsonl"
     >>> def body(loss, step):
     ...     stream(step, {"loss": loss}, sink, every=2)
@@ -57,72 +57,55 @@ def stream(
     check_names("stream", metrics)
     sinks = members("stream", sink)
     if not any(isinstance(each, jax.core.Tracer) for each in (step, every, *metrics.values())):
-        _send_from_host(step, metrics, sinks, every)
+        row = checked_row("stream", step, metrics)  # raises here, not on the thread
+        for each in sinks:
+            warn_of_lost_rows(each)
+            if row[0] % every == 0:
+                background(each).put(lambda: row)
         return
     step = _scalar("step", step)
     if not jnp.issubdtype(step.dtype, jnp.integer):
         raise TypeError(f"stream(step={step.dtype}): step must be an integer.")
-    names, packed = _packed({**{k: _scalar(k, v) for k, v in metrics.items()}, "step": step})
+    # One array per dtype, since each array that is sent costs as much as a whole row.
+    by_dtype: dict[Any, dict[str, jax.Array]] = {}
+    for name, value in {**{k: _scalar(k, v) for k, v in metrics.items()}, "step": step}.items():
+        by_dtype.setdefault(value.dtype, {})[name] = value
+    packed = [jnp.stack(list(group.values())) for group in by_dtype.values()]
     step, packed = _not_batched((step, packed))
     due = step % every == 0
     for axis in jax.sharding.get_abstract_mesh().manual_axes:
         due &= jax.lax.axis_index(axis) == 0
-    send = functools.partial(_send, sinks, names)
+    send = functools.partial(_send, sinks, [list(group) for group in by_dtype.values()])
     jax.lax.cond(due, lambda: jax.debug.callback(send, packed), lambda: None)
 
 
-def _send_from_host(step: Any, metrics: Any, sinks: Sequence[Sink], every: Any) -> None:
-    """The same with values at hand; what is wrong with a row is raised here, not on the thread."""
-    row = checked_row("stream", step, metrics)
-    for sink in sinks:
-        tell(sink)
-        if row[0] % every == 0:
-            background(sink).put(lambda: row)
-
-
 def _send(sinks: Sequence[Sink], names: list[list[str]], packed: list[jax.Array]) -> None:
-    """The callback: neither waits nor raises; the sink's thread reads the arrays."""
+    """Queue a row: the callback neither waits nor raises; the sink's thread reads the arrays."""
+
+    def read() -> tuple[Any, dict[str, Any]]:
+        row: dict[str, Any] = {}
+        for group, array in zip(names, packed, strict=True):
+            row |= zip(group, np.asarray(array), strict=True)
+        return row.pop("step"), row
+
     for sink in sinks:
-        background(sink).put(functools.partial(_unpacked, names, packed))
+        background(sink).put(read)
 
 
 def _scalar(name: str, value: Any) -> jax.Array:
-    """The value as an array without gradient, of shape ()."""
+    """Return the value as an array without gradient, of shape ()."""
     array = jax.lax.stop_gradient(jnp.asarray(value))
     if array.ndim or jnp.issubdtype(array.dtype, jnp.complexfloating):
-        what = f"{array.dtype} array of shape {array.shape}"
         raise ValueError(
-            f"stream({name}={what}): a metric must be a real scalar; take its mean, or give each "
-            f"entry a name."
+            f"stream({name}={array.dtype} array of shape {array.shape}): a metric must be a real "
+            f"scalar; take its mean, or give each entry a name."
         )
     return array.astype(jnp.int32) if array.dtype == bool else array
 
 
-def _packed(values: Mapping[str, jax.Array]) -> tuple[list[list[str]], list[jax.Array]]:
-    """One array a dtype, and the names of its entries: each array sent costs like a whole row."""
-    names: dict[Any, list[str]] = {}
-    for name, value in values.items():
-        names.setdefault(value.dtype, []).append(name)
-    return list(names.values()), [
-        jnp.stack([values[name] for name in group]) for group in names.values()
-    ]
-
-
-def _unpacked(
-    names: Sequence[Sequence[str]], packed: Sequence[jax.Array]
-) -> tuple[Any, dict[str, Any]]:
-    """The step and the metrics, in the order that they were named in where dtypes are the same."""
-    row = {
-        name: value
-        for group, array in zip(names, packed, strict=True)
-        for name, value in zip(group, np.asarray(array), strict=True)
-    }
-    return row.pop("step"), row
-
-
 @custom_vmap
 def _not_batched(values: Any) -> Any:
-    """The values; under vmap an error, for a callback would run for each and on every step."""
+    """Refuse vmap, under which the callback would run for each row and at every step."""
     return values
 
 

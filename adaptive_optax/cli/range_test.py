@@ -1,71 +1,99 @@
-"""`adaptive-optax range-test`: which learning rates train a task, optimizer by optimizer."""
+"""Find the learning rates that an optimizer bears on a task.
+
+  adaptive-optax range-test
+      five optimizers on digits: about a minute on 2 cores
+  adaptive-optax range-test --optimizers "adam,lookahead(adam),optax:adabelief" --steps 500
+  adaptive-optax range-test --optimizers my_module:my_optimizer --lowest 1e-4 --highest 100
+  adaptive-optax range-test --task regression --method sweep
+      one run per optimizer, whose learning rate grows; rough
+
+The exit code is 0 if it has tested, 2 for what you can set right, and 130 after Ctrl-C.
+"""
 
 import argparse
 import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from adaptive_optax.comparison import files, grammar, tasks
-from adaptive_optax.comparison.range_task import range_test
-from adaptive_optax.comparison.words import MakeTx, needs_previous
-from adaptive_optax.learning_rate.range_result import RangeResult
-from adaptive_optax.testing.import_optimizer import from_here, resolve
+from adaptive_optax.cli.compare import TASKS
+from adaptive_optax.logging.optional_packages import optional
+
+if TYPE_CHECKING:
+    from adaptive_optax.learning_rate.range_result import RangeResult
 
 NAME = "range-test"
-DEFAULT = "sgd,momentum,rmsprop,adam,lion"
-OUT = "adaptive_optax_range_test"
-EXAMPLES = """examples:
-  adaptive-optax range-test
-      five optimizers on digits: about a minute on 2 cores
-  adaptive-optax range-test --optimizers "adam,lookahead(adam),optax:adabelief" --steps 500
-  adaptive-optax range-test --optimizers my_module:my_optimizer --lowest 1e-4 --highest 100
-  adaptive-optax range-test --task regression --method sweep
-      one run an optimizer at a rate that grows; rough
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sub-command's options."""
+    """Add the options of the sub-command."""
     add = parser.add_argument
-    add("--task", default="digits", help=f"digits (default); of {', '.join(tasks.TASKS)}")
+    add("--task", default="digits", help=TASKS)
     add(
         "--optimizers",
-        default=DEFAULT,
+        default="sgd,momentum,rmsprop,adam,lion",
         metavar="A,B",
         help="names with commas between, or module:function (default %(default)s)",
     )
-    add("--steps", type=int, default=300, metavar="N", help="updates a run (default %(default)s)")
+    add("--steps", type=int, default=300, metavar="N", help="updates per run (default %(default)s)")
     add("--lowest", type=float, default=1e-7, metavar="X", help="least rate (default %(default)s)")
     add("--highest", type=float, default=10.0, metavar="X", help="largest (default %(default)s)")
     add("--method", default="grid", help="grid (default, accurate) or sweep (one run, rough)")
     add("--seed", type=int, default=0, metavar="N", help="of parameters and batches (default 0)")
     add("--data-dir", metavar="DIR", help="where the files of cifar10 are")
-    add("--out", default=OUT, metavar="DIR", help="for JSON and picture (default %(default)s)")
+    out = "adaptive_optax_range_test"
+    add("--out", default=out, metavar="DIR", help="for JSON and picture (default %(default)s)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the sub-command; needs rich and matplotlib.
-
-    Returns:
-      The exit code: 0, or 2 for what the user can set right.
-    """
+    """Run the sub-command; return the exit code."""
+    for module in ("rich", "matplotlib"):
+        optional(NAME, module, "compare")
     from rich.console import Console
 
+    from adaptive_optax.comparison import files, tasks
+    from adaptive_optax.comparison.range_task import range_test
+    from adaptive_optax.comparison.words import needs_previous
+
+    found = {}
     try:
         out = Path(options.out)
         files.check_writable(out)
         task = tasks.load(options.task, options.data_dir)
         makers = chosen(options.optimizers, task.centres, options.steps)
-        found = _tested(task, makers, options)
+        for at, (name, make) in enumerate(makers.items(), 1):
+            began = time.perf_counter()
+            try:
+                if needs_previous(make(1e-3)):
+                    raise ValueError(
+                        f"{NAME}: {name!r} needs the gradient at the previous parameters, which "
+                        f"only compare takes; test what is inside it."
+                    )
+                found[name] = range_test(
+                    task,
+                    make,
+                    steps=options.steps,
+                    seed=options.seed,
+                    lowest=options.lowest,
+                    highest=options.highest,
+                    method=options.method,
+                )
+            except Exception as error:
+                error.add_note(f"{NAME}: while testing {name!r}.")
+                raise
+            seconds = time.perf_counter() - began
+            print(f"[{at:2}/{len(makers)}] {seconds:4.0f} s  {name}", flush=True)
     except (ValueError, OSError) as error:
-        print(_own(str(error)), file=sys.stderr)
+        message = str(error)
+        for other in ("compare", "contract"):  # whose functions this command uses
+            if message.startswith(other):
+                message = NAME + message.removeprefix(other)
+        print(message, file=sys.stderr)
         return 2
-    console = Console()
-    console.print(table(task.name, found))
+    Console().print(table(task.name, found))
     document = {name: result.as_dict() for name, result in found.items()}
     text = json.dumps({"task": task.name, "optimizers": document}, allow_nan=False)
     (out / "range_test.json").write_text(text + "\n", encoding="utf-8")
@@ -75,26 +103,29 @@ def run(options: argparse.Namespace) -> int:
 
 
 def chosen(
-    text: str, centres: Mapping[str, float] | None = None, steps: int = grammar.STEPS
-) -> dict[str, MakeTx]:
-    """Constructors by name.
+    text: str, centres: Mapping[str, float] | None = None, steps: int | None = None
+) -> dict[str, Callable[[Any], Any]]:
+    """Return constructors by name.
 
     Args:
       text: names with commas between; one with a colon before any parenthesis, `module:function`,
         is imported.
       centres: of the task, as in `grammar.parse`.
-      steps: updates of a run.
+      steps: updates per run.
 
     Raises:
-      ValueError: for what names no constructor.
+      ValueError: for a word that names no constructor.
 
     >>> list(chosen("adam,lookahead(lion),optax:sgd"))
     ['adam', 'lookahead(lion)', 'optax:sgd']
     """
-    found: dict[str, MakeTx] = {}
+    from adaptive_optax.comparison import grammar
+    from adaptive_optax.testing.import_optimizer import from_here, resolve
+
+    found = {}
     for word in grammar.split("".join(text.split())):
         if ":" not in word.partition("(")[0]:
-            entry = grammar.parse(word, centres, steps)
+            entry = grammar.parse(word, centres, grammar.STEPS if steps is None else steps)
             found[entry.name] = entry.make
             continue
         with from_here():
@@ -107,8 +138,8 @@ def chosen(
     return found
 
 
-def table(task: str, found: Mapping[str, RangeResult]) -> Any:
-    """A row an optimizer, as a rich table."""
+def table(task: str, found: "Mapping[str, RangeResult]") -> Any:
+    """Return a rich table with one row per optimizer."""
     from rich.table import Table
 
     first = next(iter(found.values()))
@@ -129,8 +160,8 @@ def table(task: str, found: Mapping[str, RangeResult]) -> Any:
     return made
 
 
-def draw(task: str, found: Mapping[str, RangeResult], path: Path) -> None:
-    """Writes a picture with a panel an optimizer."""
+def draw(task: str, found: "Mapping[str, RangeResult]", path: Path) -> None:
+    """Write a picture with one panel per optimizer."""
     from matplotlib.figure import Figure
 
     columns = min(len(found), 3)
@@ -149,38 +180,3 @@ def draw(task: str, found: Mapping[str, RangeResult], path: Path) -> None:
     figure.supylabel(label, fontsize=10)
     figure.suptitle(f"{task}: learning-rate range test", fontsize=12)
     figure.savefig(path, dpi=110)
-
-
-def _tested(task, makers: Mapping[str, MakeTx], options) -> dict[str, RangeResult]:
-    found = {}
-    for at, (name, make) in enumerate(makers.items(), 1):
-        began = time.perf_counter()
-        try:
-            if needs_previous(make(1e-3)):
-                raise ValueError(
-                    f"{NAME}: {name!r} needs the gradient at the previous parameters, which "
-                    f"only compare takes; test what is inside it."
-                )
-            found[name] = range_test(
-                task,
-                make,
-                steps=options.steps,
-                seed=options.seed,
-                lowest=options.lowest,
-                highest=options.highest,
-                method=options.method,
-            )
-        except Exception as error:
-            error.add_note(f"{NAME}: while testing {name!r}.")
-            raise
-        seconds = time.perf_counter() - began
-        print(f"[{at:2}/{len(makers)}] {seconds:4.0f} s  {name}", flush=True)
-    return found
-
-
-def _own(message: str) -> str:
-    """The message, where another command's name stands first with this one's in its place."""
-    for other in ("compare", "contract"):
-        if message.startswith(other):
-            return NAME + message.removeprefix(other)
-    return message

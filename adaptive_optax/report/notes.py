@@ -1,25 +1,25 @@
-"""What stands out in a run, in plain sentences."""
+"""What is unusual in a run, in plain sentences."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from adaptive_optax.monitoring.logs import Series
-from adaptive_optax.monitoring.report_runs import Run, total
+from adaptive_optax.logging.read_log import Series
+from adaptive_optax.report.runs import Run, total
 
-DERIVED = ("update_ratio", "cosine", "gradient_noise")  # not finite where a norm is 0, rightly
+DERIVED = ("update_ratio", "cosine", "gradient_noise")  # rightly not finite if a norm is 0
 LARGE_RATIO = 1e-1  # of update to parameters; about 1e-3 is usual
-HARDLY, ROWS = 0.01, 50  # a loss that falls by no more, as a share, in as many rows
+HARDLY, ROWS = 0.01, 50  # the loss falls by less than this share in this many rows
 
 
 def notes(run: Run) -> list[str]:
-    """The notes on a run; empty where nothing stands out."""
+    """Return the notes on a run; empty if nothing is unusual."""
     found = [text for name, series in run.series.items() for text in _of_series(name, series)]
     if "loss" in run.series:
         found += _of_loss(run.series["loss"])
     skipped = total(run.series.get("skipped"))
     if skipped:
-        found.append(f"skipped {_count(skipped, 'step')}")
+        found.append(f"skipped {skipped:,.4g} step{'s' * (skipped != 1)}")
     if run.unknown:
         found.append(f"nan in all rows: {', '.join(run.unknown).replace('_', ' ')}")
     return found if run.series or run.unknown else ["the log has no rows"]
@@ -59,10 +59,10 @@ def _of_loss(loss: Series) -> Iterator[str]:
 
 
 def _fall(values: np.ndarray) -> tuple[float, float]:
-    """Where the values fell from, and the lowest that they fell to, of many rows.
+    """Return where the values of many rows fell from, and the lowest that they fell to.
 
-    Losses differ from batch to batch, so the lowest is the least mean of a tenth. The start is the
-    largest mean of any number of first rows: the first alone may be low by chance.
+    Losses differ from batch to batch, so the lowest is the least mean of a tenth of the rows. The
+    start is the largest mean of any number of first rows, since the first alone may be low.
 
     >>> _fall(np.array([3.0, *[1.0, 2.0] * 20]))
     (3.0, 1.5)
@@ -74,14 +74,14 @@ def _fall(values: np.ndarray) -> tuple[float, float]:
 
 
 def _zero_from(series: Series) -> int | None:
-    """The step from which on all values are 0, two at least."""
+    """Return the step from which on all values are 0, if at least two are."""
     other = np.flatnonzero(series.values != 0)
     start = other[-1] + 1 if len(other) else 0
     return int(series.steps[start]) if len(series.steps) - start >= 2 else None
 
 
 def _where(steps: np.ndarray, holds: np.ndarray) -> str:
-    """Says at which steps it holds.
+    """Say at which steps it holds.
 
     >>> _where(np.arange(4), np.array([False, False, True, True]))
     'from step 2 on'
@@ -94,7 +94,3 @@ def _where(steps: np.ndarray, holds: np.ndarray) -> str:
     if holds[np.argmax(holds) :].all():
         return f"from step {first} on"
     return f"in {many} of {len(steps)} rows, first at step {first}"
-
-
-def _count(number: float, noun: str) -> str:
-    return f"{number:,.4g} {noun}" + ("" if number == 1 else "s")

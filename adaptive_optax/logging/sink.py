@@ -1,4 +1,4 @@
-"""What a sink is, what ours share, and several as one."""
+"""The protocol of a sink, the base class of ours, and several sinks as one."""
 
 import abc
 import contextlib
@@ -6,8 +6,9 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
-from adaptive_optax.monitoring import background
-from adaptive_optax.monitoring.rows import Number, checked_row
+from adaptive_optax.logging import background
+from adaptive_optax.logging.read_log import Number
+from adaptive_optax.logging.rows import checked_row
 
 
 @runtime_checkable
@@ -15,10 +16,10 @@ class Sink(Protocol):
     """Where rows go. Any object with these two methods is one; it may be used by a thread."""
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Takes the metrics of a step."""
+        """Take the metrics of a step."""
 
     def close(self) -> None:
-        """Says that no row will follow."""
+        """End: no row will follow."""
 
 
 class RowSink(abc.ABC):
@@ -45,25 +46,25 @@ class RowSink(abc.ABC):
         return f"{type(self).__name__}()"
 
     def write(self, step: Any, metrics: Mapping[str, Any]) -> None:
-        """Writes a row.
+        """Write a row.
 
         Args:
           step: the training step, an integer of at least 0.
-          metrics: names and scalars; "step" among them is passed over.
+          metrics: names and scalars; "step" among them is left out.
 
         Raises:
-          TypeError, ValueError: for what is no row, or after `close`.
+          TypeError, ValueError: for anything that is not a row, or after `close`.
         """
         name = f"{type(self).__name__}.write"
         row = checked_row(name, step, metrics)
-        background.tell(self)
+        background.warn_of_lost_rows(self)
         with self._lock:
             if self._closed:
                 raise ValueError(f"{name}: {self!r} is closed; make another sink.")
             self._write(*row)
 
     def close(self) -> None:
-        """Writes what was streamed to it and closes it; a second call does nothing."""
+        """Write what was streamed to it and close it; a second call does nothing."""
         if self._closed:
             return
         try:
@@ -81,14 +82,14 @@ class RowSink(abc.ABC):
 
     @abc.abstractmethod
     def _write(self, step: int, row: dict[str, Number]) -> None:
-        """Writes one row."""
+        """Write one row."""
 
     def _close(self) -> None:  # noqa: B027 - most sinks have nothing to close
         """Nothing to close."""
 
 
 class Sinks:
-    """Several sinks as one; what one of them raises does not keep a row from the others.
+    """Several sinks as one; an error of one of them does not keep a row from the others.
 
     Args:
       *sinks: the sinks; each has its own thread when rows are streamed.
@@ -104,13 +105,13 @@ class Sinks:
         return f"Sinks({', '.join(map(repr, self.sinks))})"
 
     def write(self, step: Any, metrics: Mapping[str, Any]) -> None:
-        """Writes a row to each."""
+        """Write a row to each."""
         with contextlib.ExitStack() as stack:  # calls all, and raises what was raised
             for sink in reversed(self.sinks):
                 stack.callback(sink.write, step, metrics)
 
     def close(self) -> None:
-        """Closes each, after what was streamed to it is written."""
+        """Close each, after writing what was streamed to it."""
         with contextlib.ExitStack() as stack:
             for sink in reversed(self.sinks):
                 stack.callback(sink.close)
@@ -124,7 +125,7 @@ class Sinks:
 
 
 def members(function: str, sink: Any) -> tuple[Sink, ...]:
-    """The single sinks in a sink, a Sinks, a tuple or a list."""
+    """Return the single sinks in a sink, a `Sinks`, a tuple or a list."""
     if isinstance(sink, Sinks):
         return sink.sinks
     if isinstance(sink, tuple | list):

@@ -1,4 +1,4 @@
-"""Logs read back: what a run wrote as JSONL or CSV, sorted by step, one series a metric."""
+"""Read logs back: `JSONL` and `CSV` files as one series per metric, sorted by step."""
 
 import csv
 import json
@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adaptive_optax.monitoring.rows import Number
-
 SUFFIXES = (".jsonl", ".csv")
-_WORDS = {"NaN", "Infinity", "-Infinity", "nan", "inf", "-inf"}  # as sinks and others write them
+_NOT_FINITE = {"NaN", "Infinity", "-Infinity", "nan", "inf", "-inf"}  # as strings in JSON
 _LARGEST = 2**63
+
+Number = int | float
+Row = tuple[int, dict[str, Number]]  # a step and its metrics
 
 
 class Series(NamedTuple):
@@ -29,15 +30,15 @@ class NotALogError(ValueError):
 
 
 def read_log(path: str | os.PathLike[str]) -> dict[str, Series]:
-    """The series of a log by metric, sorted by step; of equal steps the last row counts.
+    """Return the series of a log by metric, sorted by step; of equal steps the last row counts.
 
-    The half line that a killed run may have left at the end is passed over.
+    The half line that a killed run may have left at the end is ignored.
 
     Args:
       path: a file that `JSONL` or `CSV` wrote, with that suffix.
 
     Raises:
-      OSError: where the file cannot be read.
+      OSError: if the file cannot be read.
       ValueError: for a damaged row, with its line, or a file that is no log.
     """
     path = Path(path)
@@ -51,11 +52,16 @@ def read_log(path: str | os.PathLike[str]) -> dict[str, Series]:
             steps, values = columns[name]
             steps.append(step)
             values.append(value)
-    return {name: _sorted(*column) for name, column in columns.items()}
+    found = {}
+    for name, (steps, values) in columns.items():
+        # The first of equal steps in the reversed rows is the last one written.
+        unique, places = np.unique(np.frombuffer(steps, np.int64)[::-1], return_index=True)
+        found[name] = Series(unique, np.frombuffer(values, np.float64)[::-1][places])
+    return found
 
 
-def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Number]]]:
-    """The rows of a JSONL file."""
+def json_rows(path: Path) -> Iterator[Row]:
+    """Read the rows of a JSONL file."""
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
@@ -73,50 +79,53 @@ def json_rows(path: Path) -> Iterator[tuple[int, dict[str, Number]]]:
             yield row
 
 
-def json_row(line: bytes) -> tuple[int, dict[str, Number]] | None:
-    """A line's step and metrics; None for JSON without a step. ValueError for all else."""
+def json_row(line: bytes) -> Row | None:
+    """Return a line's row, or None for JSON without a step; anything else raises ValueError."""
     found = json.loads(line)
     if not isinstance(found, dict) or "step" not in found:
         return None
     step = _step(found.pop("step"))
-    return step, {
-        name: value if type(value) is float else _value(name, value)  # the quick way for most
-        for name, value in found.items()
-    }
+    for name, value in found.items():
+        if type(value) is float:  # most are, so this comes first
+            continue
+        if value is None:
+            found[name] = float("nan")
+        elif isinstance(value, int | float) or (isinstance(value, str) and value in _NOT_FINITE):
+            found[name] = float(value)
+        else:
+            raise ValueError(f"{name!r} is {value!r}, not a number")
+    return step, found
 
 
-def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Number]]]:
-    """The rows of a CSV file."""
+def csv_rows(path: Path) -> Iterator[Row]:
+    """Read the rows of a CSV file."""
     with path.open("rb") as file:
-        # A last line without its end may lack digits: it is no row.
+        # A last line without its end may lack digits, so it is not a row.
         lines = (line.decode("utf-8-sig") for line in file if line.endswith(b"\n"))
         reader = csv.reader(lines, strict=True)
         names: list[str] = []
-        while True:
-            try:
-                cells = next(reader)
+        try:
+            for cells in reader:
                 if names and cells:
-                    yield _csv_row(names, cells)
-            except StopIteration:
-                return
-            except (ValueError, csv.Error) as error:
-                raise _damaged(path, reader.line_num or 1, error) from error
-            if not names:
-                names = cells
-                if "step" not in names:
-                    raise NotALogError(f"{path}: it has no column 'step'.")
+                    if len(cells) != len(names):
+                        raise ValueError(f"{len(cells)} cells under {len(names)} columns")
+                    row = {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
+                    step = row.pop("step")
+                    number = int(step) if step.lstrip("+-").isdigit() else float(step)
+                    yield _step(number), {name: float(v) for name, v in row.items() if v}
+                elif not names:
+                    names = cells
+                    if "step" not in names:
+                        raise NotALogError(f"{path}: it has no column 'step'.")
+        except NotALogError:
+            raise
+        except (ValueError, csv.Error) as error:
+            raise _damaged(path, reader.line_num or 1, error) from error
 
 
-def _csv_row(names: list[str], cells: list[str]) -> tuple[int, dict[str, Number]]:
-    if len(cells) != len(names):
-        raise ValueError(f"{len(cells)} cells under {len(names)} columns")
-    row = {name: cell.strip() for name, cell in zip(names, cells, strict=True)}
-    step = row.pop("step")
-    try:
-        number: Any = int(step)
-    except ValueError:
-        number = float(step)
-    return _step(number), {name: float(cell) for name, cell in row.items() if cell}
+def printable(text: str, mark: str = "?") -> str:
+    """Replace what a terminal or a page would obey: names in a log may be anything."""
+    return "".join(character if character.isprintable() else mark for character in text)
 
 
 def _step(value: Any) -> int:
@@ -127,23 +136,7 @@ def _step(value: Any) -> int:
     return int(value)
 
 
-def _value(name: str, value: Any) -> Number:
-    if value is None:
-        return float("nan")
-    if isinstance(value, int | float) or (isinstance(value, str) and value in _WORDS):
-        return float(value)
-    raise ValueError(f"{name!r} is {value!r}, not a number")
-
-
 def _damaged(path: Path, number: int, why: Any) -> ValueError:
     return ValueError(
         f"{path}, line {number}: damaged ({str(why)[:200]}); repair the line or take it away."
     )
-
-
-def _sorted(steps: array, values: array) -> Series:
-    at, found = np.frombuffer(steps, np.int64), np.frombuffer(values, np.float64)
-    order = np.argsort(at, kind="stable")
-    at, found = at[order], found[order]
-    last = np.append(at[1:] != at[:-1], True)
-    return Series(at[last], found[last])

@@ -1,7 +1,7 @@
-"""Rows written by a thread of their own, so that a slow sink does not hold up training.
+"""Rows written by a thread of their own, so that a slow sink does not delay training.
 
-A callback inside a program only puts its row into a queue. Errors of the sink stop nothing: they
-are counted, and told as one warning at the next call from the host.
+A callback inside a compiled program only puts its row into a queue. Errors of the sink stop
+nothing: they are counted, and one warning reports them at the next call from the host.
 """
 
 import atexit
@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 
-from adaptive_optax.monitoring.rows import checked_row
+from adaptive_optax.logging.rows import checked_row
 
 SECONDS_AT_EXIT = 10.0  # that a sink which nobody closed may take for its last rows
 
@@ -25,29 +25,29 @@ class Background:
         self.sink = sink
         self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._lost = 0
-        self._error: BaseException | None = None  # the first that nobody has been told of
+        self._error: BaseException | None = None  # the first that was not reported yet
         self._thread = threading.Thread(target=self._work, name="adaptive_optax sink", daemon=True)
         self._thread.start()
 
     def put(self, read: Callable[[], tuple[Any, Any]]) -> None:
-        """Queues a row; the thread, where waiting costs nothing, calls `read` for it."""
+        """Queue a row; the thread, where waiting costs nothing, calls `read` to get it."""
         self._queue.put(read)
 
     def flush(self, timeout: float | None = None) -> None:
-        """Waits until all rows queued so far are written, at most so many seconds."""
+        """Wait until all rows queued so far are written, at most `timeout` seconds."""
         if threading.current_thread() is self._thread:
             return
         written = threading.Event()
         self._queue.put(written)
         written.wait(timeout)
-        self.tell()
+        self.warn()
 
     def stop(self) -> None:
-        """Ends the thread after the rows in the queue."""
+        """End the thread after the rows in the queue."""
         self._queue.put(None)
 
-    def tell(self) -> None:
-        """Warns of what could not be written since the last time; on the host's threads only."""
+    def warn(self) -> None:
+        """Warn of rows that were lost since the last warning; does nothing on the sink's thread."""
         error, lost = self._error, self._lost
         if error is None or threading.current_thread() is self._thread:
             return
@@ -66,7 +66,7 @@ class Background:
                 continue
             try:
                 self.sink.write(*checked_row("stream", *item()))
-            except BaseException as error:  # whatever it is, training goes on
+            except BaseException as error:  # training continues after any error
                 self._lost += 1
                 self._error = self._error or error
 
@@ -76,21 +76,21 @@ _lock = threading.Lock()
 
 
 def background(sink: Any) -> Background:
-    """The sink's queue, made at its first row."""
+    """Return the sink's queue, made at its first row."""
     with _lock:
         if id(sink) not in _open:
             _open[id(sink)] = Background(sink)
         return _open[id(sink)]
 
 
-def tell(sink: Any) -> None:
-    """Warns of the sink's streamed rows that could not be written, once."""
+def warn_of_lost_rows(sink: Any) -> None:
+    """Warn, once, of the sink's streamed rows that could not be written."""
     if id(sink) in _open:
-        _open[id(sink)].tell()
+        _open[id(sink)].warn()
 
 
 def flush(sink: Any) -> None:
-    """Waits until every row that was streamed to the sink so far is written.
+    """Wait until every row that was streamed to the sink so far is written.
 
     Sinks of this library do it when they are closed; a sink of your own may need the call.
     """
@@ -100,7 +100,7 @@ def flush(sink: Any) -> None:
 
 
 def release(sink: Any) -> None:
-    """Flushes the sink and ends its thread."""
+    """Flush the sink and end its thread."""
     try:
         flush(sink)
     finally:
@@ -112,7 +112,7 @@ def release(sink: Any) -> None:
 
 @atexit.register
 def _flush_all() -> None:
-    """The last rows of sinks that nobody closed."""
+    """Write the last rows of sinks that nobody closed."""
     if _open:
         jax.effects_barrier()
     for writer in list(_open.values()):
