@@ -1,10 +1,12 @@
 """The optimizers of the gallery, and the middle of each one's grid of learning rates."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import adaptive_optax as ao
 from adaptive_optax.comparison.grammar import parse
+from adaptive_optax.optimizers.record import records
 
 STEPS = 500
 
@@ -21,30 +23,22 @@ class Row(NamedTuple):
 
 COLUMN = {"note": "as a (2, 1) matrix", "shape": (2, 1)}
 
-AS_ADAM = ("adam", "amsgrad", "adamax", "adamw", "nadam", "nadamw", "radam", "adabelief", "yogi")
+
+def optimizers() -> list[Row]:
+    """The optimizers of the records, and their variants that have a panel."""
+    found = []
+    for name, record in records().items():
+        more = COLUMN if record.family == "matrix" else {"note": record.note}
+        found.append(Row(name, record.constructor, record.gallery_rate, **more))
+        for word, variant in record.variants.items():
+            if variant.gallery_rate is not None:
+                make = functools.partial(record.constructor, **variant.options)
+                found.append(Row(word, make, variant.gallery_rate, **more))
+    return found
+
+
 TABLE = (
-    Row("sgd", lambda rate: ao.sgd(rate), 0.3),
-    Row("momentum", lambda rate: ao.sgd(rate, momentum=0.9), 0.1),
-    Row("nesterov", lambda rate: ao.sgd(rate, momentum=0.9, nesterov=True), 0.1),
-    Row("adagrad", lambda rate: ao.adagrad(rate), 0.3),
-    Row("adadelta", lambda rate: ao.adadelta(rate), 10.0),
-    Row("rmsprop", lambda rate: ao.rmsprop(rate), 0.01),
-    *(Row(name, getattr(ao, name), 0.1) for name in AS_ADAM),
-    Row("adan", lambda rate: ao.adan(rate), 0.1),
-    Row("ademamix", lambda rate: ao.ademamix(rate), 0.03),
-    Row("adopt", lambda rate: ao.adopt(rate), 0.1),
-    Row("mars", lambda rate: ao.mars(rate), 0.1),
-    Row("lion", lambda rate: ao.lion(rate), 0.03),
-    Row("lars", lambda rate: ao.lars(rate), 1.0),
-    Row("lamb", lambda rate: ao.lamb(rate), 0.1),
-    Row("adafactor", lambda rate: ao.adafactor(rate), 0.1),
-    Row("sophia", lambda rate: ao.sophia(rate), 0.1, "exact Hessian diagonal"),
-    Row("muon", lambda rate: ao.muon(rate), 0.1, **COLUMN),
-    Row("soap", lambda rate: ao.soap(rate), 0.1, **COLUMN),
-    Row("dadapt_adam", lambda rate: ao.dadapt_adam(rate), 1.0),
-    Row("prodigy", lambda rate: ao.prodigy(rate), 1.0),
-    Row("dog", lambda rate: ao.dog(rate), 1.0),
-    Row("dowg", lambda rate: ao.dowg(rate), 1.0),
+    *optimizers(),
     Row("lookahead(adam)", lambda rate: ao.lookahead(ao.adam(rate)), 0.1),
     Row("averaged(sgd)", lambda rate: ao.averaged(ao.sgd(rate)), 0.3),
     Row("schedule_free(sgd)", lambda rate: ao.schedule_free(ao.sgd(rate)), 1.0),

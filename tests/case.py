@@ -29,16 +29,6 @@ class Case(NamedTuple):
         return self.id if "(" not in self.id else f"{self.names[0]}({inside})"
 
 
-def case(title: str, name: str, slots: int, rate: float, /, *, also=(), **about) -> Case:
-    options = about.pop("options", {})
-    constructor = getattr(ao, name)
-
-    def make(learning_rate: Any = rate) -> optax.GradientTransformation:
-        return constructor(learning_rate, **options)
-
-    return Case(title, make, (name, *also), slots, rate, **about)
-
-
 def over(wrapper: str, title: str, inner: Case, slots: int, /, *, also=(), **about) -> Case:
     options = about.pop("options", {})
     wrap = getattr(ao, wrapper)

@@ -1,13 +1,15 @@
-"""Every case that the library is tested on, one row each.
+"""Every case that the library is tested on, one row each; the optimizers' are made of the records.
 
 The contract runs over all rows, README's table is made of them, and `test_catalogue.py` holds that
 every public name is here.
 """
 
-import catalogue_field
-import catalogue_subject
+import jax
+import jax.numpy as jnp
 import pytest
-from case import by_id, over, several
+from case import Case, by_id, over, several
+
+from adaptive_optax.optimizers.record import OptimizerRecord, Variant, records
 
 __all__ = [
     "CASES",
@@ -20,7 +22,42 @@ __all__ = [
     "every",
 ]
 
-OPTIMIZERS = [*catalogue_subject.OPTIMIZERS, *catalogue_field.OPTIMIZERS]
+
+def unit_curvature(params):
+    """An estimate of the Hessian's diagonal that is right for a unit quadratic."""
+    return jax.tree.map(jnp.ones_like, params)
+
+
+def row_of(record: OptimizerRecord, variant: str = "") -> Case:
+    """The row of an optimizer, or of a variant of it."""
+    as_it_is = Variant({}, formula=record.formula, when=record.when)
+    known = record.variants[variant] if variant else as_it_is
+    rate = known.quadratic_rate or record.quadratic_rate
+    options = dict(known.options)
+    if record.needs == "hessian":
+        options["hessian"] = unit_curvature
+
+    def make(learning_rate=rate):
+        return record.constructor(learning_rate, **options)
+
+    others = (f"scale_by_{record.name}", *record.other_names)
+    return Case(
+        id=variant or record.name,
+        make=make,
+        names=(record.name, *(() if variant else others)),
+        slots=record.slots if known.slots is None else known.slots,
+        rate=rate,
+        rule=known.formula,
+        when=known.when,
+        elementwise=record.rule.elementwise,
+        memory=record.memory,
+        leaves=record.state_leaves,
+    )
+
+
+OPTIMIZERS = [
+    row_of(record, variant) for record in records().values() for variant in ("", *record.variants)
+]
 
 _BY_ID = {row.id: row for row in OPTIMIZERS}
 
@@ -120,6 +157,8 @@ def every(step: int, rows: list) -> list:
 ELSEWHERE = {
     "ema": "test_parts.py",
     "bias_correction": "test_parts.py",
+    "descend": "test_parts.py",
+    "leafwise": "test_parts.py",
     "preset": "test_goldens.py",
     "schedules": "test_schedules.py",
     "learning_rate_of": "test_learning_rate_control.py",
@@ -157,6 +196,8 @@ ELSEWHERE = {
     "partitioned": "test_partitioned.py",
     "sinks": "test_sinks.py",
     "MatrixView": "test_matrices.py",
+    "Rule": "test_rules_as_data.py",
+    "Step": "test_rules_as_data.py",
     "hutchinson": "test_sophia.py",
     "gauss_newton_bartlett": "test_sophia.py",
 }

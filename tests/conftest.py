@@ -23,7 +23,7 @@ LARGEST = 500_000_000  # bytes of compiled programs that are kept
 # Most of a case's time is the compilation of its own programs.
 CASES = 3
 THINNED = {
-    *("blend", "choosing", "compare_names", "effective", "fuzz", "hard_examples"),
+    *("blend", "choosing", "compare_names", "effective_rate", "fuzz", "hard_examples"),
     *("hypergradient", "known_answers", "known_errors", "layerwise", "learning_rate_control"),
     *("matrices", "monitored", "monitored_company", "noise_scale"),
     *("partitioned", "partitioned_company", "pathologies_claims", "plateau", "plateau_state"),
@@ -37,7 +37,15 @@ THINNED = {
 # Files whose tests, except the slow ones, are fast. With the quick part of the contract they build
 # and trace every public name.
 FAST = {
-    *("anatomy", "bad_options", "catalogue", "contract_state", "explain", "goldens"),
+    *(
+        "structure",
+        "rules_as_data",
+        "bad_options",
+        "catalogue",
+        "contract_state",
+        "explain",
+        "goldens",
+    ),
     *("oracles_follow_goldens", "oracles_follow_tree_goldens", "params_refused", "sinks"),
     *("state_dict", "suggested_range"),
 }

@@ -5,8 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from catalogue import OPTIMIZERS
-from catalogue_field import unit_curvature
+from catalogue import OPTIMIZERS, unit_curvature
 from error_options import FRACTION, NON_NEGATIVE, OPTIONS, POSITIVE
 from hypothesis import strategies as st
 

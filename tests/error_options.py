@@ -26,6 +26,8 @@ _OPTIMIZERS = {
     "adopt": ("b1 b2", "eps clip_power weight_decay", ""),
     "mars": ("b1 b2", "eps gamma weight_decay", ""),
     "lamb": ("b1 b2", "eps eps_root weight_decay", ""),
+    "novograd": ("b1 b2", "eps weight_decay", ""),
+    "rprop": ("eta_minus", "", "eta_plus smallest_step largest_step"),
     "lars": ("momentum", "trust_coefficient eps weight_decay", ""),
     "adafactor": ("", "decay_rate eps min_scale weight_decay", "clipping_threshold"),
     "sophia": ("b1 b2", "eps weight_decay", "gamma"),

@@ -1,13 +1,15 @@
-"""Wrong variants of the library, each a change of a line or two, and what must catch it.
+"""Wrong variants of the library, each with one node of a syntax tree replaced, and what catches it.
 
 They stand in `mutants*.txt`: what all rules share and the wrappers, the rules of the library's
 first version with Lookahead, those that see a coordinate or a leaf, those that see matrices or the
-whole tree, what is done to gradients, and how state is stored.
+whole tree, what is done to gradients, and how state is stored. The old and the new node are written
+as code, and compared as trees: layout, comments and strings around them do not matter.
 `altered` loads the whole package afresh under another name with one file changed, so that a change
 in `core` reaches every optimizer, and nothing on disk or in the package itself is touched. A check
 is one case that the true rule passes, for six steps unless it says otherwise.
 """
 
+import ast
 import contextlib
 import functools
 import importlib
@@ -44,7 +46,7 @@ class Mutant(NamedTuple):
 
     fault: str
     file: str
-    old: str  # occurs once in the file
+    old: str  # an expression, or statements, that occur once in the file
     new: str
     check: str  # as `check_of` reads it
 
@@ -66,22 +68,70 @@ class _Copy(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module):
         file = Path(module.__spec__.origin)
-        text = file.read_text()
+        module.__file__ = str(file)
         if file == self.file:
-            text = text.replace(self.old, self.new)
-        exec(_code(text, file), module.__dict__)
+            tree = replaced(_tree(file), self.old, self.new)
+            exec(compile(tree, str(file), "exec"), module.__dict__)
+        else:
+            exec(_code(file), module.__dict__)
+
+
+def _tree(file: Path) -> ast.Module:
+    return ast.parse(re.sub(rf"\b{ao.__name__}\b", NAME, file.read_text()))
 
 
 @functools.cache
-def _code(text: str, file: Path) -> Any:
-    return compile(re.sub(rf"\b{ao.__name__}\b", NAME, text), str(file), "exec")
+def _code(file: Path) -> Any:
+    return compile(_tree(file), str(file), "exec")
+
+
+def replaced(tree: ast.Module, old: str, new: str) -> ast.Module:
+    """The tree with one node, or some statements in a row, replaced.
+
+    Raises:
+      LookupError: if the old node does not occur exactly once.
+    """
+    wanted, put = ast.parse(old).body, ast.parse(new).body
+    swap = _Swap(wanted, put)
+    tree = ast.fix_missing_locations(swap.visit(tree))
+    if swap.found != 1:
+        raise LookupError(f"{old!r} occurs {swap.found} times; bring the mutant up to date")
+    return tree
+
+
+class _Swap(ast.NodeTransformer):
+    """Replaces an expression, or statements in a row."""
+
+    def __init__(self, wanted: list[ast.stmt], put: list[ast.stmt]):
+        self.found = 0
+        self.expression = len(wanted) == 1 and isinstance(wanted[0], ast.Expr)
+        if self.expression:
+            self.wanted, self.put = [ast.dump(wanted[0].value)], put[0].value
+        else:
+            self.wanted, self.put = [ast.dump(each) for each in wanted], put
+
+    def generic_visit(self, node):
+        if self.expression:
+            if isinstance(node, ast.expr) and ast.dump(node) == self.wanted[0]:
+                self.found += 1
+                return self.put
+            return super().generic_visit(node)
+        for name, field in ast.iter_fields(node):
+            if isinstance(field, list) and field and isinstance(field[0], ast.stmt):
+                dumps = [ast.dump(each) for each in field]
+                size = len(self.wanted)
+                for i in range(len(field) - size, -1, -1):
+                    if dumps[i : i + size] == self.wanted:
+                        self.found += 1
+                        getattr(node, name)[i : i + size] = self.put
+        return super().generic_visit(node)
 
 
 @contextlib.contextmanager
 def altered(file: str = "", old: str = "", new: str = "") -> Iterator[Any]:
     """The package, loaded afresh, with `old` as `new` in one file."""
-    if file and (found := (ROOT / file).read_text().count(old)) != 1:
-        raise LookupError(f"{old!r} occurs {found} times in {file}; bring the mutant up to date")
+    if file:
+        replaced(_tree(ROOT / file), old, new)
     copy = _Copy(file, old, new)
     sys.meta_path.insert(0, copy)
     try:

@@ -24,13 +24,6 @@ NONSENSE = {
     "an array": np.ones(2),
     "an object": object(),
 }
-FAMILY = {  # what errors call a function that is not called by its own name: rules by the optimizer
-    "scale_by_adamw": "adam",
-    "scale_by_nadamw": "nadam",
-    "scale_by_rms": "rmsprop",
-    "scale_by_rss": "adagrad",
-    "scale_by_sign_momentum": "lion",
-}
 MEANT: dict[Any, set[str]] = {  # by argument, or function and argument: what is no nonsense
     "mask": {"a bool", "None"},
     "matrices": {"a bool", "None"},
@@ -86,6 +79,7 @@ _GIVEN: dict[str, Any] = {  # of the arguments that have no default
     "pretrained": _STATE,
 }
 _OWN: dict[str, dict[str, Any]] = {
+    "leafwise": {name: _GIVEN[name] for name in ("slots", "init", "update")},
     "rounded": {"mode": "kahan"},
     "switch": {"at": [3]},
     "preset": {"name": "adam"},
@@ -101,7 +95,8 @@ SKIPPED = {
     "register_state": "remembers what it is given; test_stored.py",
     "restore_checkpoint": "needs files; test_checkpoint_faults.py",
     "partitioned": "needs a mesh; test_partitioned.py",
-    "Any": "typing's own",
+    "Rule": "a class to derive from; test_rules_as_data.py",
+    "Step": "what rules are given, built by the lift",
 }
 
 
@@ -150,8 +145,7 @@ def is_nonsense(name: str, argument: str, label: str) -> bool:
 
 def called(name: str) -> str:
     """What errors call the function."""
-    own = name.removeprefix("schedules.")
-    return FAMILY.get(own, own.removeprefix("scale_by_"))
+    return name.removeprefix("schedules.")
 
 
 def _returns_a_schedule(function: Any) -> bool:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from goldens.presets_expected import PRESETS
+from oracles import FOUND
 
 STEPS = 48
 
@@ -133,3 +134,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {"weight_decay": FALLING},
     ],
 }
+
+for name, module in FOUND.items():
+    if not module.WHOLE_LEAF:
+        DEFAULTS[name], OPTIONS[name] = module.DEFAULTS, module.OPTIONS

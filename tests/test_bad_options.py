@@ -50,6 +50,14 @@ MESSAGES = [
     (lambda: ao.MatrixView("1"), r"^MatrixView\(stacked='1'\): stacked must be an integer\."),
     (lambda: ao.muon(0.1, matrices=["w"]), r"^muon\(matrices=\.\.\.\): a leaf has 'w'; write"),
     (lambda: ao.adamw(0.1, b1=1.0), r"^adamw\(b1=1\.0\): b1 must lie in \[0, 1\)\."),
+    (
+        lambda: ao.rprop(0.1, eta_plus=0.9),
+        r"^rprop\(eta_plus=0\.9\): eta_plus must be at least 1\.",
+    ),
+    (
+        lambda: ao.rprop(0.1, largest_step=1e-9),
+        r"^rprop\(smallest_step=1e-06, largest_step=1e-09\): smallest_step must be at most",
+    ),
     (lambda: ao.nadamw(0.1, b2=-1), r"^nadamw\(b2=-1\): b2 must lie in \[0, 1\)\."),
 ]
 

@@ -9,7 +9,7 @@ from catalogue import every
 from oracles import blend as oracle
 
 import adaptive_optax as ao
-from adaptive_optax.wrappers.mixture import hedge
+from adaptive_optax.wrappers.blend_weights import LEARNING
 
 RATES = {"a": 0.1, "b": 0.3, "c": 0.02}
 INNERS = {
@@ -100,10 +100,10 @@ def test_hedge_follows_its_paper(prior):
     losses = np.random.default_rng(1).uniform(-1, 1, (60, 3)) + np.array([0.1, 0.0, -0.1])
     losses[:3] = 0.25  # equal losses leave the gap at 0
     with jax.enable_x64(True):
-        rule, weights = hedge(), jnp.asarray(prior)
+        rule, weights = LEARNING["hedge"], jnp.asarray(prior)
         learned, found = rule.start(weights), []
         for loss in losses:
-            weights, learned = rule.learn(weights, learned, jnp.asarray(loss))
+            weights, learned = rule.learn(weights, learned, jnp.asarray(loss), 0.2)
             found.append(weights)
     np.testing.assert_allclose(found, oracle.adahedge(losses, prior), rtol=1e-9, atol=1e-12)
 

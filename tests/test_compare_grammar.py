@@ -6,13 +6,13 @@ import pytest
 
 import adaptive_optax as ao
 from adaptive_optax.comparison import grammar, names, words
-from adaptive_optax.core.anatomy import anatomy, parts
+from adaptive_optax.introspection.structure import parts, structure
 from adaptive_optax.learning_rate import schedules
 
 
 def members(text: str, centres=None, rate=1.0) -> dict:
     """The members of an expression's outermost wrapper, taken apart."""
-    return anatomy(grammar.parse(text, centres).make(rate)).members
+    return structure(grammar.parse(text, centres).make(rate)).members
 
 
 def rates_of(text: str, centres=None, rate=1.0) -> dict[str, float]:
@@ -23,7 +23,7 @@ def rates_of(text: str, centres=None, rate=1.0) -> dict[str, float]:
 
 def told(text: str, **options):
     """The options that the outermost wrapper was built with."""
-    return anatomy(grammar.parse(text, **options).make(0.1)).options
+    return structure(grammar.parse(text, **options).make(0.1)).options
 
 
 def test_members_are_split_outside_of_parentheses():
@@ -50,7 +50,7 @@ def test_members_are_split_outside_of_parentheses():
 def test_expressions_nest_and_keep_their_name(text):
     entry = grammar.parse(text)
     assert entry.name == text
-    found = [part.name for part in parts(anatomy(entry.make(0.1)))]
+    found = [part.name for part in parts(structure(entry.make(0.1)))]
     wanted = [word for word in ("blend", "switch", "lookahead", "cautious") if word in text]
     assert set(wanted) <= set(found)
 
@@ -93,7 +93,7 @@ def test_options_are_numbers_words_and_several_numbers():
     assert found == {"every": 10, "step_size": 0.8, "at_sync": "reset"}
     assert told("blend(adam+lion,normalize=false)")["normalize"] is False
     assert told("blend(adam+lion,normalize=True)")["normalize"] is True
-    assert told("hypergradient(adam,step_size=none)")["step_size"] == 0.02
+    assert "step_size" not in told("hypergradient(adam,step_size=none)")
     params = jnp.ones(2)
     state = grammar.parse("blend(adam+lion,weights=0.7:0.3)").make(0.1).init(params)
     assert float(state.weights["adam"]) == pytest.approx(0.7)
@@ -113,7 +113,7 @@ def test_what_is_usual_gives_way_to_what_is_given():
 def test_entries_know_the_task():
     (entry,) = names.entries("switch(adam->sgd)", {"adam": 0.5}, steps=80)
     assert entry.centre == 0.5
-    assert anatomy(entry.make(0.1)).options["at"] == told("switch(adam->sgd,at=40)")["at"]
+    assert structure(entry.make(0.1)).options["at"] == told("switch(adam->sgd,at=40)")["at"]
 
 
 def test_who_looks_back_is_told_by_what_is_inside():

@@ -75,7 +75,8 @@ def test_numbers_of_the_wrong_kind(name, option, rule):
 
 @pytest.mark.parametrize(("name", "option", "rule"), NUMBERS)
 def test_numbers_at_the_ends_of_the_range_pass(name, option, rule):
-    least = {POSITIVE: 1e-30}.get(rule, 4.0 if option == "threshold" else 0.0)
+    least = {"threshold": 4.0, "eta_plus": 1.0, "largest_step": 1.0}.get(option)
+    least = least or {POSITIVE: 1e-30}.get(rule, 0.0)
     for value in (least, np.float32(least), jnp.float32(least), np.asarray(least)):
         build(name, **{option: value})
     if rule != FRACTION:

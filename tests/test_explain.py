@@ -9,8 +9,8 @@ import pytest
 
 import adaptive_optax as ao
 from adaptive_optax.cli import main
-from adaptive_optax.core.anatomy import anatomy
-from adaptive_optax.monitoring.hazards import hazards
+from adaptive_optax.introspection.chain_lint import hazards
+from adaptive_optax.introspection.structure import structure
 
 FIRST, LAST = {"a": True, "b": False}, {"a": False, "b": True}
 LABELS = {"a": "x", "b": "y"}
@@ -22,7 +22,7 @@ clip, zero, plateau = optax.clip_by_global_norm, optax.set_to_zero, ao.reduce_on
 
 
 def kinds(tx):
-    return [found.kind for found in hazards(anatomy(tx))]
+    return [found.kind for found in hazards(structure(tx))]
 
 
 def split(x, y):

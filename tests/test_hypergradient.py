@@ -9,7 +9,7 @@ from oracles.hypergradient import adam_hd, sgd_hd
 from problems import form, grads_of, params_of, run
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import anatomy
+from adaptive_optax.introspection.structure import structure
 from adaptive_optax.learning_rate.hypergradient import hypergradient
 from adaptive_optax.testing import assert_contract
 
@@ -227,10 +227,10 @@ def test_a_direction_is_remembered_in_float32_and_only_of_trained_leaves():
 
 
 def test_it_says_what_it_is():
-    part = anatomy(hypergradient(ao.sgd(0.5), mode="multiplicative"))
-    assert (part.name, part.options["step_size"]) == ("hypergradient", 0.02)
+    part = structure(hypergradient(ao.sgd(0.5), mode="multiplicative"))
+    assert (part.name, part.body.step_size) == ("hypergradient", 0.02)
     state = hypergradient(ao.sgd(0.5)).init(jnp.ones(2))._replace(scale=jnp.float32(3.0))
-    assert part.factor(None, state, None) == 3
+    assert part.body.factor(None, state, None) == 3
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from flax import nnx, serialization
 from problems import form, grads_of, run
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import anatomy
+from adaptive_optax.introspection.structure import structure
 from adaptive_optax.learning_rate.layerwise import layerwise_decay
 from adaptive_optax.learning_rate.unfreezing import gradual_unfreezing
 
@@ -225,10 +225,10 @@ def test_company(wrap):
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
 def test_what_it_says_of_itself(wrap):
     tx = wrap(ao.sgd(1.0))
-    part = anatomy(tx)
+    part = structure(tx)
     before = tx.init(PARAMS)
     updates, after = tx.update(GRADS[0], before, PARAMS)
-    factors = part.factor(before, after, PARAMS)
+    factors = part.body.factor(before, after, PARAMS)
     assert part.name in WRAPPERS
     assert list(part.members) == ["inner"]
     pairs = zip(jax.tree.leaves(updates), jax.tree.leaves(GRADS[0]), factors, strict=True)

@@ -8,9 +8,9 @@ import pytest
 from problems import form, grads_of, params_of, run
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import anatomy
-from adaptive_optax.learning_rate.multi_steps import multi_steps
+from adaptive_optax.introspection.structure import structure
 from adaptive_optax.learning_rate.plateau import reduce_on_plateau
+from adaptive_optax.wrappers.accumulation import multi_steps
 
 
 def jitted(tx, params, gradients):
@@ -107,7 +107,7 @@ def test_it_passes_over_odd_leaves():
 
 
 def test_it_says_what_it_is():
-    part = anatomy(multi_steps(ao.sgd(0.5), 3))
+    part = structure(multi_steps(ao.sgd(0.5), 3))
     assert (part.name, part.options) == ("multi_steps", {"every": 3})
     assert part.members["inner"].name == "sgd"
 

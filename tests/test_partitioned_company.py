@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec as P
 from test_partitioned import mesh_of, part_of, replicated, run, same, start
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import anatomy
+from adaptive_optax.introspection.structure import structure
 
 MASK = {"kernel": True, "bias": False, "odd": True, "scale": False}
 
@@ -115,7 +115,7 @@ def test_it_forwards_extra_arguments_and_says_what_it_is():
     tx = ao.partitioned(inner, mesh, "data")
     params = {"w": jnp.ones(8)}
     assert tx.update(params, tx.init(params), params, factor=3.0)[0]["w"].tolist() == [3.0] * 8
-    part = anatomy(optax.chain(adam_on(mesh)))
+    part = structure(optax.chain(adam_on(mesh)))
     assert "partitioned" in [member.name for member in part.members.values()]
     assert ao.learning_rate_of(adam_on(mesh).init(params)) == pytest.approx(1e-2)
 

@@ -10,7 +10,6 @@ import pytest
 from problems import form, grads_of, params_of, run
 
 import adaptive_optax as ao
-from adaptive_optax.core import programs
 
 
 def gradients(count=8, **options):
@@ -145,37 +144,6 @@ def test_a_rule_that_changes_a_shape_is_refused():
     tx = ao.leafwise(Slots, lambda p: Slots(p * 0), lambda g, s, p, c: (jnp.sum(g), s))
     with pytest.raises(AssertionError, match="shape"):
         tx.update(jnp.ones(3), tx.init(jnp.ones(3)))
-
-
-def test_equal_rules_share_one_program():
-    def program(**options):
-        return programs.compiled(ao.scale_by_adam(**options).rule.update).func
-
-    assert program() is program()
-    assert program(b1=jnp.float32(0.9)) is program(b1=jnp.float32(0.5))
-    assert program(b1=0.8) is not program()
-
-
-def test_programs_tell_apart_what_computes_differently():
-    def power(exponent):
-        return lambda x: x**exponent
-
-    assert programs.compiled(power(2)).func is not programs.compiled(power(2.0)).func
-    assert programs.compiled(power(2)).func is programs.compiled(power(2)).func
-    traced = programs.compiled(power(jnp.float32(3.0)))
-    assert float(traced(2.0)) == 8.0
-    table = {"factor": 2.0}
-    assert float(programs.compiled(lambda x: x * table["factor"])(3.0)) == 6.0
-
-
-def test_programs_of_functions_that_call_one_another():
-    def even(x, n):
-        return x if n == 0 else odd(x, n - 1)
-
-    def odd(x, n):
-        return -x if n == 0 else even(x, n - 1)
-
-    assert float(programs.compiled(lambda x: even(x, 3))(2.0)) == -2.0
 
 
 def test_closed_over_tracers_do_not_leak():

@@ -36,7 +36,8 @@ SIGN = of("lion", b1=0.0, b2=0.0)
 NO_MOMENTUM = {"b1": 0.0, "eps": 0.0}
 NAMES = (
     "sgd adagrad rmsprop adadelta adam nadam radam lion amsgrad adamax adabelief yogi "
-    "lamb lars adafactor adan ademamix adopt mars muon soap prodigy dadapt_adam dog dowg"
+    "lamb lars adafactor adan ademamix adopt mars muon soap prodigy dadapt_adam dog dowg "
+    "novograd rprop"
 )
 PLAIN = {"momentum": MOMENTUM, **{name: of(name) for name in NAMES.split()}}
 UNCLIPPED = {"adopt-unclipped": of("adopt", clip_power=None)}
@@ -143,7 +144,7 @@ def test_every_problem_tells_somebody_apart():
 
 
 def test_every_optimizer_trains_a_net_whose_last_layer_starts_at_0():
-    rules = {name.removeprefix("scale_by_") for name in vars(ao) if name.startswith("scale_by_")}
+    rules = {name.removeprefix("scale_by_") for name in ao.__all__ if name.startswith("scale_by_")}
     others = {"rms", "rss", "sign_momentum", "adamw", "nadamw"}  # parts, and the same with decay
     assert rules - others - {"sophia"} == PLAIN.keys() - {"momentum"}  # it needs a curvature
 

@@ -8,10 +8,10 @@ import pytest
 from problems import form, grads_of, params_of
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import anatomy
-from adaptive_optax.learning_rate.multi_steps import multi_steps
+from adaptive_optax.introspection.structure import structure
 from adaptive_optax.learning_rate.plateau import PlateauState, reduce_on_plateau
 from adaptive_optax.testing import assert_contract
+from adaptive_optax.wrappers.accumulation import multi_steps
 
 
 def test_a_slowly_falling_loss_is_no_plateau_for_narrow_parameters():
@@ -122,14 +122,14 @@ def test_the_state_travels():
 
 
 def test_it_says_what_it_is():
-    part = anatomy(reduce_on_plateau(0.5, patience=3))
+    part = structure(reduce_on_plateau(0.5, patience=3))
     assert (part.name, part.options["patience"], part.options["factor"]) == (
         "reduce_on_plateau",
         3,
         0.5,
     )
     state = reduce_on_plateau().init(None)._replace(scale=jnp.float32(0.25))
-    assert part.factor(None, state, None) == 0.25
+    assert part.body.factor(None, state, None) == 0.25
     assert isinstance(state, PlateauState)
 
 

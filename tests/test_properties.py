@@ -173,7 +173,17 @@ def test_steps_for_a_loss_times_4(row):
         assert same < 1e-6 < linear
 
 
-TURNING = (*LINEAR, "lars", "dog", "dowg", "muon", "soap", "switch(adam->momentum)-at")
+TURNING = (
+    *LINEAR,
+    "lars",
+    "novograd",
+    "novograd-decay",
+    "dog",
+    "dowg",
+    "muon",
+    "soap",
+    "switch(adam->momentum)-at",
+)
 
 
 @pytest.mark.parametrize("row", CASES, ids=by_id)

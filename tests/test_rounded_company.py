@@ -22,7 +22,7 @@ from test_bars import (
 )
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import anatomy
+from adaptive_optax.introspection.structure import structure
 from adaptive_optax.storage import plans
 
 MODES = ("stochastic", "kahan", "master")
@@ -199,7 +199,7 @@ def test_the_rate_is_read_and_set_through_it():
 
 
 def test_it_says_what_it_is():
-    part = anatomy(ao.rounded(ao.sgd(0.5), "kahan"))
+    part = structure(ao.rounded(ao.sgd(0.5), "kahan"))
     assert (part.name, part.options) == ("rounded", {"mode": "kahan"})
     assert part.members["inner"].name == "sgd"
 

@@ -12,8 +12,8 @@ from oracles.smoothed import smoothed as filtered
 from problems import form, grads_of, params_of, run
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import anatomy
-from adaptive_optax.core.effective import rates
+from adaptive_optax.introspection.effective_rate import rates
+from adaptive_optax.introspection.structure import structure
 
 # Of the largest value that a coordinate reached; measured up to 4e-15 and 1e-6.
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
@@ -225,16 +225,11 @@ def test_complex_gradients_are_filtered_as_pairs():
 
 def test_it_says_what_it_is_and_leaves_the_rate():
     tx = ao.smoothed(ao.sgd(0.3), 0.9)
-    part = anatomy(tx)
+    part = structure(tx)
     assert part.name == "smoothed"
-    assert part.options == {
-        "decay": 0.9,
-        "amplification": 2.0,
-        "direct": 1.0,
-        "bias_correction": False,
-    }
+    assert part.options == {"decay": 0.9, "amplification": 2.0, "direct": 1.0}
     assert part.members["inner"].name == "sgd"
-    assert anatomy(ao.smoothed()).members == {}
+    assert structure(ao.smoothed()).members == {}
     state = tx.init(jnp.ones(2))
     np.testing.assert_allclose(rates(tx, state, state, jnp.ones(2)), [0.3])
     np.testing.assert_allclose(ao.learning_rate_of(state), 0.3)

@@ -15,9 +15,9 @@ from problems import form, grads_of, params_of
 
 import adaptive_optax as ao
 from adaptive_optax.learning_rate.hypergradient import hypergradient
-from adaptive_optax.learning_rate.multi_steps import multi_steps
 from adaptive_optax.learning_rate.plateau import PlateauState, reduce_on_plateau
 from adaptive_optax.training import Optimizer, TrainState
+from adaptive_optax.wrappers.accumulation import multi_steps
 
 VALUES = [3.0, 3.0, 1.0, 2.0]
 
@@ -257,7 +257,7 @@ def test_the_library_is_there_without_flax():
 
     rates = "adaptive_optax.learning_rate"
     code = (
-        f"import sys, {rates}.plateau, {rates}.multi_steps, {rates}.hypergradient;"
+        f"import sys, {rates}.plateau, {rates}.hypergradient, adaptive_optax.wrappers.accumulation;"
         " sys.exit('flax' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,6 +6,7 @@ import numpy as np
 from goldens.presets_expected import PRESETS
 from goldens.presets_tree import PRESETS_TREE
 from oracle_options import FALLING, WAVES
+from oracles import FOUND
 
 # Our defaults: the papers', but that D-Adapted Adam corrects its biases.
 DEFAULTS = {**PRESETS["paper"], **PRESETS_TREE["paper"]}
@@ -91,3 +92,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
 GLOBAL = ("prodigy", "dadapt_adam", "dog", "dowg")  # their oracles take the tree as one vector
 PEAKS = np.where(np.arange(48) % 7 == 3, 0.7, 0.02)  # Adafactor: under and over 1 / sqrt(t)
 RATES = {"adafactor": (0.1, PEAKS), **dict.fromkeys(GLOBAL, (0.5, 5 * WAVES))}  # else 0.1, WAVES
+
+for name, module in FOUND.items():
+    if module.WHOLE_LEAF:
+        DEFAULTS[name], OPTIONS[name] = module.DEFAULTS, module.OPTIONS

@@ -1,5 +1,6 @@
 """What the words of an expression stand for: the optimizers, and the wrappers around them."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,7 +8,9 @@ from typing import Any, NamedTuple
 import optax
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import anatomy, parts
+from adaptive_optax.introspection.structure import parts, structure
+from adaptive_optax.optimizers.record import SUBJECT as SUBJECT_NAMES
+from adaptive_optax.optimizers.record import records
 
 MakeTx = Callable[[Any], Any]  # learning rate (traced), or a schedule -> transformation
 
@@ -29,40 +32,25 @@ class Wrapper(NamedTuple):
     previous: bool = False  # whether its update needs previous_grads
 
 
-SUBJECT: dict[str, Optimizer] = {
-    "sgd": Optimizer(ao.sgd, 0.1),
-    "momentum": Optimizer(lambda rate: ao.sgd(rate, momentum=0.9), 0.03),
-    "nesterov": Optimizer(lambda rate: ao.sgd(rate, momentum=0.9, nesterov=True), 0.03),
-    "adagrad": Optimizer(ao.adagrad, 0.01),
-    "rmsprop": Optimizer(ao.rmsprop, 1e-3),
-    "adadelta": Optimizer(ao.adadelta, 1.0),
-    "adam": Optimizer(ao.adam, 1e-3),
-    "adamw": Optimizer(ao.adamw, 1e-3),
-    "nadam": Optimizer(ao.nadam, 1e-3),
-    "radam": Optimizer(ao.radam, 1e-3),
-    "lion": Optimizer(ao.lion, 3e-4),
-}
+def _optimizers() -> dict[str, Optimizer]:
+    """What each plain word stands for: the optimizers of the records, and their named variants."""
+    found = {}
+    for name, record in records().items():
+        if record.needs:  # what a task cannot give
+            continue
+        found[name] = Optimizer(record.constructor, record.learning_rate)
+        for word, variant in record.variants.items():
+            if variant.formula:
+                make = functools.partial(record.constructor, **variant.options)
+                found[word] = Optimizer(make, variant.learning_rate or record.learning_rate)
+    return found
 
-OPTIMIZERS = {
-    **SUBJECT,
-    "amsgrad": Optimizer(ao.amsgrad, 1e-3),
-    "adamax": Optimizer(ao.adamax, 2e-3),
-    "adabelief": Optimizer(ao.adabelief, 1e-3),
-    "yogi": Optimizer(ao.yogi, 3e-3),
-    "nadamw": Optimizer(ao.nadamw, 1e-3),
-    "adan": Optimizer(ao.adan, 3e-3),
-    "ademamix": Optimizer(ao.ademamix, 1e-3),
-    "adopt": Optimizer(ao.adopt, 1e-3),
-    "mars": Optimizer(ao.mars, 3e-3),
-    "lamb": Optimizer(ao.lamb, 1e-2),
-    "lars": Optimizer(ao.lars, 3.0),
-    "adafactor": Optimizer(ao.adafactor, 3e-2),
-    "muon": Optimizer(ao.muon, 1e-2),
-    "soap": Optimizer(ao.soap, 3e-3),
-    "prodigy": Optimizer(ao.prodigy, 1.0),
-    "dadapt_adam": Optimizer(ao.dadapt_adam, 1.0),
-    "dog": Optimizer(ao.dog, 1.0),
-    "dowg": Optimizer(ao.dowg, 1.0),
+
+OPTIMIZERS = _optimizers()
+SUBJECT = {
+    word: optimizer
+    for word, optimizer in OPTIMIZERS.items()
+    if word in (*SUBJECT_NAMES, "momentum", "nesterov")
 }
 
 
@@ -124,4 +112,4 @@ def needs_previous(tx: Any) -> bool:
     False
     """
     needing = {word for word, wrapper in WRAPPERS.items() if wrapper.previous}
-    return any(part.name in needing for part in parts(anatomy(tx)))
+    return any(part.name in needing for part in parts(structure(tx)))

@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_optax.core.arrays import divided, inner_product, norm
+from adaptive_optax.core.arrays import divided, inner_product, norm, wide
 from adaptive_optax.core.leaves import flat, is_trained, matching
-from adaptive_optax.core.programs import compiled
-from adaptive_optax.core.treewise import wide
 
 
 class Agreement(NamedTuple):
@@ -24,7 +22,7 @@ class Agreement(NamedTuple):
     @property
     def product(self) -> jax.Array:
         """The inner product."""
-        return self.cosine * self.gradient * self.direction
+        return jnp.asarray(self.cosine * self.gradient * self.direction)
 
 
 def agreement(grads: Any, direction: Any) -> Agreement:
@@ -40,14 +38,12 @@ def agreement(grads: Any, direction: Any) -> Agreement:
     return Agreement(of_grads, of_direction, jnp.sum(shares * each.cosine))
 
 
-def _measured(g: jax.Array, d: jax.Array) -> Agreement:
+@jax.jit
+def _of_leaf(g: jax.Array, d: jax.Array) -> Agreement:
     g = g.astype(d.dtype)
     lengths = norm(g), norm(d)
     units = [divided(x, _floored(length)) for x, length in zip((g, d), lengths, strict=True)]
     return Agreement(*lengths, inner_product(*units))
-
-
-_of_leaf = compiled(_measured)
 
 
 def _floored(length: jax.Array) -> jax.Array:

@@ -6,6 +6,7 @@ differentiable at zero. Hyperparameters may be Python floats, or arrays of any f
 """
 
 import math
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -45,9 +46,9 @@ def reduced_slot(p: jax.Array, axis: int) -> jax.Array:
     return beside(p, real_slot(p)).sum(axis)
 
 
-def scaled(x: jax.Array, factor: Scalar) -> jax.Array:
+def scaled(x: Any, factor: Scalar) -> jax.Array:
     """X times a scalar or a real array, in x's dtype."""
-    return x * _as(factor, x)
+    return cast(jax.Array, x * _as(factor, x))
 
 
 def divided(x: jax.Array, denominator: Scalar) -> jax.Array:
@@ -155,6 +156,16 @@ def denominator(
     return root(_plus(nu, eps_root, correction)) * norm + _as(eps, nu)
 
 
+def descended(
+    d: jax.Array, p: jax.Array, rate: Scalar, decay: Scalar | None, independent: bool
+) -> jax.Array:
+    """The update of a direction: -rate (d + decay p), or -(rate d + decay p) if independent."""
+    step = scaled(d, -rate)
+    if decay is None:
+        return step
+    return step - scaled(p, decay if independent else scaled(rate, decay))
+
+
 def clipped(x: jax.Array, limit: Scalar | jax.Array) -> jax.Array:
     """X with every modulus at most `limit`, a scalar or a real array of x's shape, above 0."""
     if jnp.iscomplexobj(x):
@@ -204,6 +215,16 @@ def rms(x: jax.Array) -> jax.Array:
 def mean_over(x: jax.Array, axis: int) -> jax.Array:
     """The mean of x over one axis, kept with length 1; 0 where that is empty."""
     return scaled(jnp.sum(x, axis, keepdims=True), 1 / max(x.shape[axis], 1))
+
+
+def norm_of_all(norms: list[jax.Array]) -> jax.Array:
+    """The norm of all of what has these norms; 0 of nothing."""
+    return norm(jnp.stack([wide(x) for x in norms])) if norms else wide(0.0)
+
+
+def wide(value: Scalar) -> jax.Array:
+    """A number as a scalar of the widest dtype that jax has on."""
+    return jnp.asarray(value, widest())
 
 
 def inner_product(x: jax.Array, y: jax.Array) -> jax.Array:

@@ -1,51 +1,80 @@
 """Checks of options when a transformation is built; traced values pass.
 
-Every error names the function as called, the argument, its value and the rule.
+Every error names the function as called, the argument, its value and the rule. A check is given
+the name of the function; without it, the name is that of the constructor that the user called.
 """
 
+import contextlib
+import contextvars
 import difflib
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
+_CALLED: contextvars.ContextVar[str] = contextvars.ContextVar("called", default="")
 
-def check_fraction(function: str, **values: Any) -> None:
+
+def caller() -> str:
+    """The public function that is being called; empty outside of one."""
+    return _CALLED.get()
+
+
+@contextlib.contextmanager
+def called(function: str) -> Iterator[None]:
+    """Errors of checks within begin with this name."""
+    token = _CALLED.set(function)
+    try:
+        yield
+    finally:
+        _CALLED.reset(token)
+
+
+def check_fraction(function: str = "", /, **values: Any) -> None:
     """Each value is a number in [0, 1)."""
+    function = function or caller()
     for name, value in values.items():
         if _number(function, name, value) and not 0 <= value < 1:
             raise ValueError(f"{function}({name}={value}): {name} must lie in [0, 1).")
 
 
-def check_non_negative(function: str, **values: Any) -> None:
+def check_non_negative(function: str = "", /, **values: Any) -> None:
     """Each value is a finite number of at least 0."""
+    function = function or caller()
     for name, value in values.items():
         if _number(function, name, value) and not 0 <= value < math.inf:
             raise ValueError(f"{function}({name}={value}): {name} must be finite and at least 0.")
 
 
-def check_positive(function: str, **values: Any) -> None:
+def check_positive(function: str = "", /, **values: Any) -> None:
     """Each value is a finite number above 0."""
+    function = function or caller()
     for name, value in values.items():
         if _number(function, name, value) and not 0 < value < math.inf:
             raise ValueError(f"{function}({name}={value}): {name} must be finite and above 0.")
 
 
-def check_steps(function: str, **values: Any) -> None:
+def check_steps(function: str = "", /, **values: Any) -> None:
     """Each value is an integer of at least 1, a number of steps; traced integers pass."""
+    function = function or caller()
     for name, value in values.items():
         _whole(function, name, value, least=1)
 
 
-def check_count(function: str, **values: Any) -> None:
+def check_count(function: str = "", /, **values: Any) -> None:
     """Each value is an integer of at least 0; traced integers pass."""
+    function = function or caller()
     for name, value in values.items():
         _whole(function, name, value, least=0)
 
 
-def check_numbers(function: str, length: int, **values: Any) -> None:
+def check_numbers(length: Any, function: Any = "", /, **values: Any) -> None:
     """Each value is a tuple or list of that many numbers."""
+    if isinstance(length, str):  # INTERIM
+        length, function = function, length
+    function = function or caller()
     for name, value in values.items():
         if not isinstance(value, tuple | list) or len(value) != length:
             raise TypeError(f"{function}({name}={value!r}): {name} must be {length} numbers.")
@@ -53,8 +82,11 @@ def check_numbers(function: str, length: int, **values: Any) -> None:
             _number(function, name, each)
 
 
-def check_choice(function: str, allowed: tuple[str, ...], **values: Any) -> None:
+def check_choice(allowed: Any, function: Any = "", /, **values: Any) -> None:
     """Each value is one of `allowed`."""
+    if isinstance(allowed, str):  # INTERIM
+        allowed, function = function, allowed
+    function = function or caller()
     for name, value in values.items():
         if not isinstance(value, str) or value not in allowed:
             words = ", ".join(map(repr, allowed))
@@ -64,22 +96,25 @@ def check_choice(function: str, allowed: tuple[str, ...], **values: Any) -> None
             )
 
 
-def check_flag(function: str, **values: Any) -> None:
+def check_flag(function: str = "", /, **values: Any) -> None:
     """Each value is True or False."""
+    function = function or caller()
     for name, value in values.items():
         if not isinstance(value, bool | np.bool_):
             raise TypeError(f"{function}({name}={value!r}): {name} must be True or False.")
 
 
-def check_function(function: str, **values: Any) -> None:
+def check_function(function: str = "", /, **values: Any) -> None:
     """Each value is a function."""
+    function = function or caller()
     for name, value in values.items():
         if not callable(value):
             raise TypeError(f"{function}({name}={value!r}): {name} must be a function.")
 
 
-def check_mask(function: str, **values: Any) -> None:
+def check_mask(function: str = "", /, **values: Any) -> None:
     """Each value is None, a function from the parameters to a mask, or a tree of bools."""
+    function = function or caller()
     for name, value in values.items():
         for leaf in [] if callable(value) else jax.tree.leaves(value):
             if np.ndim(leaf) or not (isinstance(leaf, bool) or _dtype(leaf) == np.bool_):
@@ -89,8 +124,9 @@ def check_mask(function: str, **values: Any) -> None:
                 )
 
 
-def check_rate(function: str, **values: Any) -> None:
+def check_rate(function: str = "", /, **values: Any) -> None:
     """Each value is a schedule or a finite number of at least 0."""
+    function = function or caller()
     for name, value in values.items():
         if callable(value):
             continue
@@ -107,8 +143,19 @@ def check_rate(function: str, **values: Any) -> None:
             )
 
 
-def check_transformation(function: str, **values: Any) -> None:
+def check_range(
+    words: str, holds: Callable[[Any], bool], function: str = "", /, **values: Any
+) -> None:
+    """Each value that is a Python number is in the range; the error says that it must `words`."""
+    function = function or caller()
+    for name, value in values.items():
+        if isinstance(value, int | float | np.number) and not holds(value):
+            raise ValueError(f"{function}({name}={value}): {name} must {words}.")
+
+
+def check_transformation(function: str = "", /, **values: Any) -> None:
     """Each value is an optax transformation."""
+    function = function or caller()
     for name, value in values.items():
         if not (hasattr(value, "init") and hasattr(value, "update")):
             what = getattr(value, "__name__", repr(value))
@@ -118,8 +165,9 @@ def check_transformation(function: str, **values: Any) -> None:
             )
 
 
-def check_arrays(function: str, **trees: Any) -> None:
+def check_arrays(function: str = "", /, **trees: Any) -> None:
     """Each leaf of each tree is an array, the shape of one, or a number."""
+    function = function or caller()
     for name, tree in trees.items():
         for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
             dtype = type(leaf) if isinstance(leaf, int | float | complex) else _dtype(leaf)

@@ -7,47 +7,37 @@ Weight decay is decoupled: it never enters the moments (Loshchilov & Hutter, 201
 arXiv:1711.05101), and it acts on the parameters before the step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any, ParamSpec
 
 import jax
-import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.arrays import scaled
-from adaptive_optax.core.checks import (
-    check_flag,
-    check_mask,
-    check_params,
-    check_rate,
-    check_transformation,
-)
-from adaptive_optax.core.leafwise import lift
-from adaptive_optax.core.leaves import broadcast
-from adaptive_optax.core.lift import Call, Lifted, NoSlots, Rule
+from adaptive_optax.core.checks import check_flag, check_transformation
+from adaptive_optax.core.lifting import COUPLED, INDEPENDENT, UPHILL, LiftedRule, lift
+from adaptive_optax.core.rule import NoSlots, Rule, Step
+from adaptive_optax.core.transformation import Body, Call, Transformation, body_of, constructor
 from adaptive_optax.core.types import Mask, Scalar, Schedule
 
-
-class Descent(optax.GradientTransformationExtraArgs):
-    """An optimizer that says by which learning rate it walks."""
-
-    learning_rate: Scalar | Schedule
+P = ParamSpec("P")
 
 
+@constructor
 def descend(
-    direction: optax.GradientTransformation,
+    direction: optax.GradientTransformation | Rule,
     learning_rate: Scalar | Schedule,
     *,
     weight_decay: Scalar | Schedule = 0.0,
     mask: Mask | None = None,
     independent_decay: bool = False,
     name: str | None = None,
-) -> Descent:
-    """An optimizer that walks down `direction`.
+) -> Transformation:
+    """Make an optimizer that walks down `direction`.
 
     Args:
-      direction: gives the direction uphill, such as `scale_by_adam()`. One made by `leafwise` is
-        extended before it is lifted, so that a parameter is read once and rounded once; any
-        other optax transformation is chained.
+      direction: gives the direction uphill, such as `scale_by_adam()`, or a `Rule`. Learning rate
+        and decay become part of a lifted rule, so that a parameter is read once and rounded once;
+        any other optax transformation is chained.
       learning_rate: at least 0; a float, an array (may be traced) or a schedule, which gets the
         number of updates done, 0 at the first.
       weight_decay: at least 0, decoupled; a float, an array or a schedule of its own.
@@ -55,14 +45,14 @@ def descend(
         from the parameters to one.
       independent_decay: True takes weight_decay as it is, as in the paper; False multiplies it
         by the learning rate, as torch and optax do.
-      name: what errors call the optimizer; the direction's name by default.
+      name: what errors at update call the optimizer; "descend" by default.
 
     Returns:
       A transformation whose updates are added to the parameters.
 
     Raises:
-      TypeError, ValueError: for an option of the wrong kind or range; at update, where weight
-        decay is on and params are missing.
+      TypeError, ValueError: for an option of the wrong kind or range; at update, if weight decay
+        is on and params are missing.
 
     >>> import adaptive_optax as ao, jax.numpy as jnp
     >>> tx = descend(ao.scale_by_lion(), 0.1, weight_decay=0.5)
@@ -71,92 +61,72 @@ def descend(
     >>> [round(float(x), 3) for x in params + updates]
     [0.85, -2.0]
     """
-    check_transformation("descend", direction=direction)
     if name is not None and not isinstance(name, str):
         raise TypeError(f"descend(name={name!r}): name must be a word, which errors begin with.")
-    rule = direction.rule if isinstance(direction, Lifted) else None
-    name = name or (rule.name.removeprefix("scale_by_") if rule else "descend")
-    check_rate(name, learning_rate=learning_rate, weight_decay=weight_decay)
-    check_flag(name, independent_decay=independent_decay)
-    decays = decaying(name, weight_decay, mask)
-    counted = callable(learning_rate) or callable(weight_decay)
-
-    def turned(d, p, rate, decay):
-        step = scaled(d, -rate)
-        if decay is None:
-            return step
-        return step - scaled(p, decay if independent_decay else scaled(rate, decay))
-
-    def walked(call):
-        return [(call.rate, decay) for (decay,) in decays(call)]
-
-    if not rule:
-        finish = Rule(
-            name,
-            NoSlots,
-            lambda p: NoSlots(),
-            lambda d, slots, p, at, rate, decay: (turned(d, p, rate, decay), slots),
-            extras=walked,
-            counted=counted,
-            learning_rate=learning_rate,
-        )
-        return walking(optax.chain(direction, lift(finish)), learning_rate)
-
-    def extras(call):
-        own = rule.extras(call) if rule.extras else [()] * call.treedef.num_leaves
-        return [(*more, *last) for more, last in zip(own, walked(call), strict=True)]
-
-    def update(g, slots, p, at, *more):
-        *own, rate, decay = more
-        d, slots = rule.update(g, slots, p, at, *own)
-        u = turned(d, p, rate, decay)
-        return jnp.where(rule.waits(at), jnp.zeros_like(u), u) if rule.waits else u, slots
-
-    counted = counted or rule.counted
-    walker = rule._replace(
-        name=name, update=update, extras=extras, counted=counted, learning_rate=learning_rate
-    )
-    return walking(direction.again(walker), learning_rate)
+    check_flag(independent_decay=independent_decay)
+    body: Any = lift(direction) if isinstance(direction, Rule) else None
+    if body is None:
+        check_transformation(direction=direction)
+        body = body_of(direction)
+    descent = INDEPENDENT if independent_decay else COUPLED
+    options = {"learning_rate": learning_rate, "weight_decay": weight_decay, "mask": mask}
+    if isinstance(body, LiftedRule) and body.descent == UPHILL and body.learning_rate is None:
+        if not body.rule.takes_decay:
+            return body.replace(**options, descent=descent).transformation()
+        if (
+            not callable(weight_decay)
+            and isinstance(weight_decay, float | int)
+            and not weight_decay
+        ):
+            return body.replace(learning_rate=learning_rate, descent=descent).transformation()
+    return Chained(direction, lift(Identity(), **options, descent=descent)).transformation()
 
 
-def downhill(direction: Lifted) -> Descent:
-    """An optimizer of a rule that has its learning rate in it: the direction turned downhill."""
-    rule = direction.rule
+def direction_of(rule: Callable[P, Rule], name: str) -> Callable[P, Transformation]:
+    """The constructor of a rule's direction, with the rule's options, their checks and its text."""
 
-    def update(g, slots, p, *more):
-        d, slots = rule.update(g, slots, p, *more)
-        return -d, slots
+    def build(*args: P.args, **kwargs: P.kwargs) -> Transformation:
+        return lift(rule(*args, **kwargs)).transformation()
 
-    walker = rule._replace(name=rule.name.removeprefix("scale_by_"), update=update)
-    return walking(direction.again(walker), rule.learning_rate)
-
-
-def walking(tx: optax.GradientTransformation, learning_rate: Scalar | Schedule) -> Descent:
-    """The same optimizer, saying that it walks by that learning rate."""
-    named = Descent(tx.init, tx.update)
-    named.learning_rate = learning_rate
-    return named
+    build.__name__ = build.__qualname__ = name
+    build.__module__, build.__doc__ = rule.__module__, rule.__doc__
+    build.__wrapped__ = rule  # type: ignore[attr-defined]
+    return constructor(build)
 
 
-def decaying(
-    name: str, weight_decay: Scalar | Schedule, mask: Mask | None
-) -> Callable[[Call], Sequence[tuple]]:
-    """The extras (weight decay, or None where there is none) of each leaf."""
-    check_mask(name, mask=mask)
-    decays = not (isinstance(weight_decay, int | float) and weight_decay == 0)
+class Identity(Rule):
+    """The direction as it is given."""
 
-    def extras(call):
-        if not decays:
-            return [(None,)] * call.treedef.num_leaves
-        check_params(name, "weight_decay", call.params)
-        decay = value_at(weight_decay, call.count)
-        chosen = broadcast(name, "mask", mask, call.params)
-        return [(decay if decayed else None,) for decayed in chosen]
+    counted = False
 
-    return extras
+    def update(self, g: jax.Array, slots: NoSlots, p: Any, step: Step) -> tuple[jax.Array, NoSlots]:
+        return g, slots
 
 
-def value_at(value: Scalar | Schedule, count: jax.Array) -> Scalar:
-    """A schedule's value after that many updates; a number as it is, but a float."""
-    value = value(count) if callable(value) else value
-    return float(value) if isinstance(value, int) else value
+class Chained(Body):
+    """A direction of any kind, and the descent of what it gives."""
+
+    direction: optax.GradientTransformation
+    last: LiftedRule
+
+    def built_by(self, call: Call) -> Body:
+        return super(Chained, self.replace(last=self.last.built_by(call))).built_by(call)
+
+    @property
+    def members(self) -> dict[str, optax.GradientTransformation]:
+        return {"0": self.direction, "1": self.last.transformation()}
+
+    @property
+    def learning_rate_used(self) -> Any:
+        return self.last.learning_rate
+
+    def init(self, params: Any) -> Any:
+        return self.direction.init(params), self.last.init(params)
+
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, Any]:
+        direction = optax.with_extra_args_support(self.direction)
+        updates, first = direction.update(grads, state[0], params, **extra_args)
+        updates, second = self.last.update(updates, state[1], params)
+        return updates, (first, second)

@@ -1,6 +1,5 @@
 """What wrappers that follow the loss share: ranges, the value given to an update, scaled steps."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -12,13 +11,6 @@ from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.types import Scalar
 
 _REAL = ("bool", "integral", "real floating")
-
-
-def check_range(function: str, words: str, holds: Callable[[Any], bool], **values: Any) -> None:
-    """Each value that is a Python number is in the range; the error says that it must `words`."""
-    for name, value in values.items():
-        if isinstance(value, int | float | np.number) and not holds(value):
-            raise ValueError(f"{function}({name}={value}): {name} must {words}.")
 
 
 def value_of(function: str, extra_args: dict[str, Any]) -> jax.Array:

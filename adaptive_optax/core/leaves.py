@@ -5,7 +5,8 @@ None is a leaf here, so that gradients and parameters stay in step where one of 
 
 import functools
 import itertools
-from typing import Any
+import operator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,18 +30,16 @@ def is_trained(x: Any) -> bool:
     return x is not None and _is_inexact(x.dtype)
 
 
-def is_none(x: Any) -> bool:
-    """Whether x is None, for `is_leaf`."""
-    return x is None
+is_none = functools.partial(operator.is_, None)  # for `is_leaf`; of C, since it sees every node
 
 
 def cast_like(tree: Any, params: Any) -> Any:
     """The leaves of a state's tree in the dtypes of params; params where it holds none."""
 
-    def missing(x):
+    def missing(x: Any) -> bool:
         return x is None or isinstance(x, optax.MaskedNode)
 
-    def pick(x, p):
+    def pick(x: Any, p: Any) -> Any:
         return p if missing(x) else x.astype(p.dtype)
 
     return jax.tree.map(pick, tree, params, is_leaf=missing)
@@ -71,12 +70,12 @@ def broadcast(function: str, argument: str, mask: Any, tree: Any, kind: type = b
     if mask is None:
         return [True] * treedef.num_leaves
 
-    def spread(chosen, part):
+    def spread(chosen: Any, part: Any) -> Any:
         return jax.tree.map(lambda _: chosen, part, is_leaf=is_none)
 
     try:
         whole = jax.tree.map(spread, mask, tree, is_leaf=lambda x: isinstance(x, kind))
-        return treedef.flatten_up_to(whole)
+        return list(treedef.flatten_up_to(whole))
     except ValueError as error:
         values = "bools" if kind is bool else f"bools and {kind.__name__}s"
         raise ValueError(
@@ -85,32 +84,51 @@ def broadcast(function: str, argument: str, mask: Any, tree: Any, kind: type = b
         ) from error
 
 
-def flat_pair(function: str, grads: Any, params: Any) -> tuple[list[Any], list[Any], Any]:
-    """Leaves of gradients and of parameters (None each where params is None), and the structure.
+class Pairs(NamedTuple):
+    """Gradients and parameters, leaf by leaf."""
+
+    grads: list[Any]
+    params: list[Any]  # None at each leaf if there are no parameters
+    treedef: Any
+    trained: list[int]  # the places of the leaves that are trained
+
+
+def pair_leaves(function: str, grads: Any, params: Any) -> Pairs:
+    """Pair the leaves of gradients and parameters.
 
     Raises:
-      ValueError: where they differ in structure, shape or kind; names the path.
+      ValueError: if they differ in structure, shape or kind; names the path.
     """
-    leaves, treedef = flat(grads)
+    leaves, treedef = jax.tree.flatten(grads, is_leaf=is_none)
+    leaves = [x if x is None or hasattr(x, "dtype") else jnp.asarray(x) for x in leaves]
     if params is None:
-        return leaves, [None] * len(leaves), treedef
+        trained = [i for i, g in enumerate(leaves) if g is not None and _is_inexact(g.dtype)]
+        return Pairs(leaves, [None] * len(leaves), treedef, trained)
     weights, expected = flat(params)
     if treedef != expected:
         raise ValueError(
             f"{function}.update: gradients and params differ in structure at "
             f"{_first_difference(grads, params)}; give both the tree that tx.init saw."
         )
+    trained = []
     for index, (g, p) in enumerate(zip(leaves, weights, strict=True)):
-        if g is None or p is None or (g.shape == p.shape and g.dtype == p.dtype):
+        if g is None or p is None or not (_is_inexact(g.dtype) and _is_inexact(p.dtype)):
             continue
-        widened = jnp.iscomplexobj(g) and not jnp.iscomplexobj(p)
-        if is_trained(g) and is_trained(p) and (g.shape != p.shape or widened):
+        trained.append(index)
+        if g.shape == p.shape and g.dtype == p.dtype:
+            continue
+        if g.shape != p.shape or (jnp.iscomplexobj(g) and not jnp.iscomplexobj(p)):
             raise ValueError(
                 f"{function}.update: at {_paths(params)[index]} the gradient is "
                 f"{g.dtype}{list(g.shape)} and the parameter is {p.dtype}{list(p.shape)}; shapes "
                 f"must agree, and a real parameter takes a real gradient."
             )
-    return leaves, weights, treedef
+    return Pairs(leaves, weights, treedef, trained)
+
+
+def flat_pair(function: str, grads: Any, params: Any) -> tuple[list[Any], list[Any], Any]:
+    """INTERIM."""
+    return pair_leaves(function, grads, params)[:3]
 
 
 def _paths(tree: Any) -> list[str]:

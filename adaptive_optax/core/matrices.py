@@ -58,7 +58,7 @@ def views_of(function: str, matrices: Mask) -> Callable[[Any], list[MatrixView |
       TypeError: at a label that is neither a bool nor a `MatrixView`.
     """
 
-    def view(label):
+    def view(label: Any) -> MatrixView | None:
         if isinstance(label, MatrixView):
             return label
         if label is None or isinstance(label, bool):
@@ -99,7 +99,7 @@ def orthogonalized(
     return x.mT if tall else x
 
 
-def automatic_axes(function: Callable, like: Any) -> Callable:
+def automatic_axes(function: Callable[..., Any], like: Any) -> Any:
     """The function, with arrays on explicit mesh axes handed to the compiler's own sharding.
 
     Products of matrices that are sharded along what they contract over are ambiguous on explicit
@@ -202,19 +202,20 @@ def next_basis(
     gram = _marked(gram, spare)
     same = jnp.broadcast_to(jnp.arange(gram.shape[-1]), gram.shape[:-1])
 
-    def stay():
+    def stay() -> Any:
         return basis, same
 
-    def start():
+    def start() -> Any:
         return jnp.linalg.eigh(gram)[1][..., ::-1], same
 
-    def step():
+    def step() -> Any:
         sizes = jnp.einsum("...ij,...ij->...j", basis.conj(), times(gram, basis)).real
         order = jnp.argsort(-sizes, axis=-1)
         ordered = jnp.take_along_axis(basis, order[..., None, :], axis=-1)
         return jnp.linalg.qr(times(gram, ordered))[0], order
 
-    return jax.lax.switch(turn, [stay, start, step])
+    basis, order = jax.lax.switch(turn, [stay, start, step])
+    return basis, order
 
 
 def _marked(gram: jax.Array, spare: jax.Array) -> jax.Array:

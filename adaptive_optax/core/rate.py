@@ -26,20 +26,6 @@ def first_rate(learning_rate: Scalar | Schedule | None) -> Rate | None:
     return Rate(jnp.array(start, widest()), jnp.zeros((), bool))
 
 
-def next_rate(rate: Rate | None, learning_rate: Any, count: Any) -> Rate | None:
-    """The rate of the update that follows `count` others."""
-    if rate is None:
-        return None
-    given = learning_rate(count) if callable(learning_rate) else learning_rate
-    return _resolved(rate, given)
-
-
-@jax.jit
-def _resolved(rate: Rate, given: Scalar) -> Rate:
-    now = jnp.asarray(given, rate.now.dtype)
-    return Rate(jnp.where(rate.held, rate.now, now), rate.held)
-
-
 def keeps_rate(node: Any) -> bool:
     """Whether a part of a state keeps a learning rate that can be set."""
     return isinstance(node, Rate) or injects(node)
@@ -58,7 +44,7 @@ def told(x: Any) -> jax.Array:
 def with_rates_of(before: Any, fresh: Any) -> Any:
     """A fresh state with the learning rates of an older one, in which they may have been set."""
 
-    def chosen(old, new):
+    def chosen(old: Any, new: Any) -> Any:
         if isinstance(new, Rate):
             return old
         if injects(new):

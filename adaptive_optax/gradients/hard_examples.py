@@ -23,8 +23,12 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import divided_by_largest, log, widest, working_dtype
-from adaptive_optax.core.checks import check_choice, check_non_negative, check_positive
-from adaptive_optax.core.feedback import check_range
+from adaptive_optax.core.checks import (
+    check_choice,
+    check_non_negative,
+    check_positive,
+    check_range,
+)
 from adaptive_optax.core.types import Scalar
 
 MODES = ("hardest", "hard_negatives", "importance")
@@ -84,8 +88,8 @@ def hard_example_weights(
     check_choice("hard_example_weights", MODES, mode=mode)
     check_positive("hard_example_weights", keep=keep)
     check_non_negative("hard_example_weights", ratio=ratio, power=power, balance=balance)
-    check_range("hard_example_weights", "lie in (0, 1]", lambda x: x <= 1, keep=keep)
-    check_range("hard_example_weights", "lie in [0, 1]", lambda x: x <= 1, balance=balance)
+    check_range("lie in (0, 1]", lambda x: x <= 1, "hard_example_weights", keep=keep)
+    check_range("lie in [0, 1]", lambda x: x <= 1, "hard_example_weights", balance=balance)
     losses = jax.lax.stop_gradient(_losses(losses))
     counts = jnp.isfinite(losses)
     if mask is not None:

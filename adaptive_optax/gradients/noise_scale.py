@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_optax.core.arrays import divided_by_largest, ema, scaled, working_dtype
+from adaptive_optax.core.arrays import divided_by_largest, ema, scaled, wide, working_dtype
 from adaptive_optax.core.checks import check_fraction, check_steps
 from adaptive_optax.core.leaves import is_none, is_trained
-from adaptive_optax.core.treewise import wide
 from adaptive_optax.core.types import Scalar
 
 

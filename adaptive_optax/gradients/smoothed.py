@@ -15,7 +15,7 @@ learning rate, and with a weight decay as many times smaller where the rate mult
 to which the scale of gradients is one (Adam, Lion and most adaptive ones) it is the same optimizer
 at the same rate.
 
-One slot a parameter besides the inner state. When to use it: where the training loss is low long
+One slot per parameter besides the inner state. When to use it: where the training loss is low long
 before the validation loss is; as `smoothed(inner, decay, 1.0, direct=0.0, bias_correction=True)`,
 the plain average, where batches are so small that the gradients are mostly noise.
 Departures: the paper leaves the start of m open. It is 0 here, so that the slow part comes in over
@@ -25,26 +25,18 @@ about 1 / (1 - decay) steps; in the authors' program it is the first gradient. W
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
-from adaptive_optax.core.arrays import bias, bounded, debias, ema, scaled, zeros_slot
+from adaptive_optax.core.arrays import bias, bounded, debias, scaled
 from adaptive_optax.core.checks import (
-    check_flag,
-    check_fraction,
-    check_non_negative,
     check_transformation,
 )
-from adaptive_optax.core.leafwise import LeafwiseState, leafwise
-from adaptive_optax.core.types import Scalar, Transformation
-from adaptive_optax.gradients.handed_on import handed_on, opened
-
-
-class SlowSlots(NamedTuple):
-    """What a leaf remembers."""
-
-    slow: Any  # m, the average gradient
+from adaptive_optax.core.map_leaves import first_leaves, map_leaves
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar
+from adaptive_optax.gradients.passing import pass_to_inner, unpack
 
 
 class SmoothedState(NamedTuple):
@@ -55,6 +47,7 @@ class SmoothedState(NamedTuple):
     inner_state: Any
 
 
+@constructor
 def smoothed(
     inner: optax.GradientTransformation | None = None,
     decay: Scalar = 0.98,
@@ -90,46 +83,62 @@ def smoothed(
     [-8.0, -10.0, 5.0]
     """
     if inner is not None:
-        check_transformation("smoothed", inner=inner)
-    check_flag("smoothed", bias_correction=bias_correction)
-    check_fraction("smoothed", decay=decay)
-    check_non_negative("smoothed", amplification=amplification, direct=direct)
+        check_transformation(inner=inner)
     wrapped = optax.with_extra_args_support(optax.identity() if inner is None else inner)
+    return Smoothed(wrapped, decay, amplification, direct, bias_correction).transformation()
 
-    def start(p):
-        return SlowSlots(zeros_slot(p))
 
-    def per_step(count):
-        return bias(decay, count)
+class Smoothed(Body):
+    """An optimizer on gradients whose slow part is amplified."""
 
-    def step(g, slots, p, weight):
-        # Beyond this the sum would overflow.
-        g = bounded(g, float(jnp.finfo(g.dtype).max) / (1.0 + direct + amplification))
-        slow = ema(slots.slow, g, decay)
-        shown = debias(slow, weight) if bias_correction else slow
-        return scaled(g, direct) + scaled(shown, amplification), SlowSlots(slow)
+    inner: optax.GradientTransformationExtraArgs
+    decay: Fraction
+    amplification: AtLeastZero
+    direct: AtLeastZero
+    bias_correction: bool
 
-    low_pass = leafwise(SlowSlots, start, step, per_step=per_step if bias_correction else None)
+    @property
+    def members(self) -> dict[str, optax.GradientTransformation]:
+        alone = self.call is not None and self.call.arguments["inner"] is None
+        return {} if alone else {"inner": self.inner}
 
-    def init(params):
-        first = low_pass.init(params)
-        return SmoothedState(first.count, first.slots.slow, wrapped.init(params))
+    def init(self, params: Any) -> SmoothedState:
+        count = jnp.zeros((), jnp.int32) if self.bias_correction else None
+        slow = first_leaves(jnp.zeros_like, params)
+        return SmoothedState(count, slow, self.inner.init(params))
 
-    def update(grads, state, params=None, **extra_args):
-        before = LeafwiseState(state.count, SlowSlots(state.slow))
-        found, after = low_pass.update(opened("smoothed", grads, params), before)
-        inner_state = state.inner_state
-        updates, inner_state = handed_on(wrapped, grads, found, inner_state, params, extra_args)
-        return updates, SmoothedState(after.count, after.slots.slow, inner_state)
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, SmoothedState]:
+        count = None if state.count is None else optax.safe_increment(state.count)
+        weight = None if count is None else _bias(self.decay, count)
+        shared = (self.decay, 1 - self.decay, self.amplification, self.direct, weight)
+        wide = unpack(self.name, grads, params)
+        found, slow = map_leaves(
+            self.name, _filtered, wide, None, state.slow, shared=shared, keeps=1
+        )
+        updates, inner_state = pass_to_inner(
+            self.inner, grads, found, state.inner_state, params, extra_args
+        )
+        return updates, SmoothedState(count, slow, inner_state)
 
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "smoothed",
-        options={
-            "decay": decay,
-            "amplification": amplification,
-            "direct": direct,
-            "bias_correction": bias_correction,
-        },
-        members={} if inner is None else {"inner": inner},
-    )
+
+_bias = jax.jit(bias)
+
+
+def _filtered(
+    g: jax.Array,
+    p: Any,
+    slow: jax.Array,
+    decay: Scalar,
+    rest: Scalar,
+    amplification: Scalar,
+    direct: Scalar,
+    weight: Any,
+) -> tuple[jax.Array, jax.Array]:
+    """The gradient with its slow part amplified, and the slow part; rest is 1 - decay."""
+    # Beyond this the sum would overflow.
+    g = bounded(g, float(jnp.finfo(g.dtype).max) / (1.0 + direct + amplification))
+    slow = scaled(slow, decay) + scaled(g, rest)
+    amplified = slow if weight is None else debias(slow, weight)
+    return scaled(g, direct) + scaled(amplified, amplification), slow

@@ -12,7 +12,7 @@ cancels in g - before, so that STORM's d averages the noise of about 2 / a batch
 behind, as an average of gradients does. MARS corrects each gradient alone, and leaves the average
 to the momentum of the inner optimizer.
 
-STORM takes one slot a parameter besides the inner state, MARS none; both take a second gradient a
+STORM takes one slot a parameter besides the inner state, MARS none; both take a second gradient per
 step, and the last parameters. When to use it: where the noise of batches limits the rate, and a
 second gradient is cheaper than a batch twice as large; MARS over Adam or Lion, for language models.
 Departures: STORM's a is a number or a schedule here; in the paper it follows from its own adaptive
@@ -22,34 +22,24 @@ vector; each leaf is one here, as in the authors' program and in `ao.mars`, whic
 form, without a second gradient.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
-from adaptive_optax.core.arrays import bounded, corrected, scaled, zeros_slot
+from adaptive_optax.core.arrays import bounded, corrected, scaled
 from adaptive_optax.core.checks import (
-    check_choice,
-    check_fraction,
-    check_non_negative,
     check_positive,
+    check_range,
     check_transformation,
 )
-from adaptive_optax.core.descend import value_at
-from adaptive_optax.core.feedback import check_range
-from adaptive_optax.core.leafwise import LeafwiseState, lift
-from adaptive_optax.core.lift import Rule
-from adaptive_optax.core.types import Scalar, Schedule, Transformation
-from adaptive_optax.gradients.handed_on import handed_on, opened
+from adaptive_optax.core.lifting import value_at
+from adaptive_optax.core.map_leaves import first_leaves, map_leaves
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar, Schedule
+from adaptive_optax.gradients.passing import pass_to_inner, unpack
 from adaptive_optax.gradients.previous_grads import previous_of
-
-
-class EstimateSlots(NamedTuple):
-    """What a leaf remembers."""
-
-    estimate: Any  # d of STORM; None for MARS
 
 
 class VarianceReducedState(NamedTuple):
@@ -60,9 +50,10 @@ class VarianceReducedState(NamedTuple):
     inner_state: Any
 
 
+@constructor
 def variance_reduced(
     inner: optax.GradientTransformation,
-    mode: str = "storm",
+    mode: Literal["storm", "mars"] = "storm",
     *,
     a: Scalar | Schedule = 0.1,
     gamma: Scalar = 0.025,
@@ -111,77 +102,74 @@ def variance_reduced(
     >>> steps
     [-4.0, -6.0]
     """
-    check_transformation("variance_reduced", inner=inner)
-    check_choice("variance_reduced", ("storm", "mars"), mode=mode)
-    if not callable(a):
-        check_positive("variance_reduced", a=a)
-        check_range("variance_reduced", "lie in (0, 1]", lambda x: x <= 1, a=a)
-    check_non_negative("variance_reduced", gamma=gamma)
-    check_fraction("variance_reduced", b1=b1)
+    check_transformation(inner=inner)
     wrapped = optax.with_extra_args_support(inner)
-
-    def first(count):
-        return count == 1
-
-    def share(count):
-        return count == 1, value_at(a, count - 1)
-
-    def storm(g, slots, p, at, before):
-        starts, new = at
-        most = float(jnp.finfo(g.dtype).max) / 4
-        g, before = _same_at_first(g, before, starts, most / 2)
-        new = jnp.where(starts, 1.0, jnp.asarray(new, jnp.finfo(g.dtype).dtype))
-        kept = scaled(slots.estimate + (g - before), 1 - new)
-        d = bounded(scaled(g, new) + kept, most)
-        return d, EstimateSlots(d)
-
-    def mars(g, slots, p, starts, before):
-        strength = gamma * b1 / (1 - b1)
-        most = float(jnp.finfo(g.dtype).max) / (4.0 + 8.0 * strength) / max(g.size, 1) ** 0.5
-        g, before = _same_at_first(g, before, starts, most)
-        return corrected(g, before, strength), slots
-
-    def given(call):
-        return [(before,) for before in call.treedef.flatten_up_to(call.extra_args["before"])]
-
-    reduce = lift(
-        Rule("variance_reduced", EstimateSlots, _start_of_storm, storm, share, extras=given)
-        if mode == "storm"
-        else Rule("variance_reduced", EstimateSlots, _start_of_mars, mars, first, extras=given)
-    )
-
-    def init(params):
-        found = reduce.init(params)
-        return VarianceReducedState(found.count, found.slots.estimate, wrapped.init(params))
-
-    def update(grads, state, params=None, **extra_args):
-        before = previous_of("variance_reduced", grads, extra_args.get("previous_grads"))
-        own = LeafwiseState(state.count, EstimateSlots(state.estimate))
-        wide = opened("variance_reduced", grads, params)
-        found, after = reduce.update(wide, own, before=before)
-        inner_state = state.inner_state
-        updates, inner_state = handed_on(wrapped, grads, found, inner_state, params, extra_args)
-        return updates, VarianceReducedState(after.count, after.slots.estimate, inner_state)
-
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "variance_reduced",
-        options={"mode": mode, **({"a": a} if mode == "storm" else {"gamma": gamma, "b1": b1})},
-        members={"inner": inner},
-    )
+    return VarianceReduced(wrapped, mode, a, gamma, b1).transformation()
 
 
-def _start_of_storm(p: jax.Array) -> EstimateSlots:
-    return EstimateSlots(zeros_slot(p))
+class VarianceReduced(Body):
+    """An optimizer on gradients without the noise that they share with the last step's."""
+
+    inner: optax.GradientTransformationExtraArgs
+    mode: Literal["storm", "mars"]
+    a: Scalar | Schedule
+    gamma: AtLeastZero
+    b1: Fraction
+
+    def check(self) -> None:
+        if not callable(self.a):
+            check_positive(a=self.a)
+            check_range("lie in (0, 1]", lambda x: x <= 1, a=self.a)
+
+    def init(self, params: Any) -> VarianceReducedState:
+        storm = self.mode == "storm"
+        nothing = jax.tree.map(lambda p: None, params)
+        estimate = first_leaves(jnp.zeros_like, params) if storm else nothing
+        return VarianceReducedState(jnp.zeros((), jnp.int32), estimate, self.inner.init(params))
+
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, VarianceReducedState]:
+        before = previous_of(self.name, grads, extra_args.get("previous_grads"))
+        wide = unpack(self.name, grads, params)
+        count = optax.safe_increment(state.count)
+        starts, estimate = count == 1, state.estimate
+        if self.mode == "storm":
+            shared = (starts, value_at(self.a, state.count))
+            found, estimate = map_leaves(
+                self.name, _storm, wide, None, estimate, before, shared=shared, keeps=1
+            )
+        else:
+            shared = (starts, self.gamma * self.b1 / (1 - self.b1))
+            found = map_leaves(self.name, _mars, wide, None, before, shared=shared)
+        updates, inner_state = pass_to_inner(
+            self.inner, grads, found, state.inner_state, params, extra_args
+        )
+        return updates, VarianceReducedState(count, estimate, inner_state)
 
 
-def _start_of_mars(p: jax.Array) -> EstimateSlots:
-    return EstimateSlots(None)
+def _storm(
+    g: jax.Array, p: Any, estimate: jax.Array, before: Any, starts: jax.Array, share: Any
+) -> tuple[jax.Array, jax.Array]:
+    """STORM's d, twice: for the inner optimizer, and to remember."""
+    most = float(jnp.finfo(g.dtype).max) / 4
+    g, before = _same_at_first(g, before, starts, most / 2)
+    share = jnp.where(starts, 1.0, jnp.asarray(share, jnp.finfo(g.dtype).dtype))
+    kept = scaled(estimate + (g - before), 1 - share)
+    d = bounded(scaled(g, share) + kept, most)
+    return d, d
+
+
+def _mars(g: jax.Array, p: Any, before: Any, starts: jax.Array, strength: Scalar) -> jax.Array:
+    """MARS's c."""
+    most = jnp.finfo(g.dtype).max / (4.0 + 8.0 * strength) / max(g.size, 1) ** 0.5
+    g, before = _same_at_first(g, before, starts, most)
+    return corrected(g, before, strength)
 
 
 def _same_at_first(
     g: jax.Array, before: jax.Array, starts: jax.Array, most: Scalar
 ) -> tuple[jax.Array, jax.Array]:
-    """Both gradients, at the first step twice the one; bounded, so that no sum overflows."""
+    """(gradient, previous gradient), bounded; at the first step both are the gradient."""
     g, before = (bounded(x.astype(g.dtype), most) for x in (g, before))
     return g, jnp.where(starts, g, before)

@@ -7,8 +7,8 @@ Baydin, Cornish, Rubio, Schmidt & Wood, 2018, arXiv:1703.04782. The last update 
 
 alpha = scale x the rate of the inner optimizer, which may be a schedule; inner products and norms
 are of the whole tree. While steps and gradients agree the rate rises, and it falls where they turn
-against each other. One slot a parameter, d. When to use it: where the rate was hardly tuned;
-multiplicatively, since 2 % a step suits every problem, while the additive step size has the unit
+against each other. One slot per parameter, d. When to use it: where the rate was hardly tuned;
+multiplicatively, since 2 % per step suits every problem, while the additive step size has the unit
 of a rate squared over a loss.
 Departures: the scale stays within bounds, so that the rate is never negative (d is remembered even
 at rate 0, and the additive rate can leave it again); a hypergradient that is not finite changes
@@ -18,35 +18,26 @@ nothing. Where the leaves' rates differ, alpha is the largest of them.
 import math
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from adaptive_optax.core.agreement import agreement
-from adaptive_optax.core.anatomy import described
-from adaptive_optax.core.arrays import scaled
+from adaptive_optax.core.arrays import scaled, wide
 from adaptive_optax.core.checks import (
     check_choice,
-    check_non_negative,
-    check_positive,
+    check_range,
     check_rate,
     check_transformation,
 )
-from adaptive_optax.core.descend import value_at
-from adaptive_optax.core.effective import rates
-from adaptive_optax.core.feedback import check_range
-from adaptive_optax.core.leafwise import LeafwiseState, lift
 from adaptive_optax.core.leaves import flat, is_trained
-from adaptive_optax.core.lift import Rule
-from adaptive_optax.core.treewise import wide
-from adaptive_optax.core.types import Scalar, Schedule, Transformation
+from adaptive_optax.core.lifting import value_at
+from adaptive_optax.core.map_leaves import first_leaves, map_leaves
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import AboveZero, AtLeastZero, Scalar, Schedule
+from adaptive_optax.introspection.effective_rate import rates
 
 STEP_SIZES = {"additive": 1e-7, "multiplicative": 0.02}
-
-
-class DirectionSlots(NamedTuple):
-    """What a leaf remembers."""
-
-    direction: Any  # d
 
 
 class HypergradientState(NamedTuple):
@@ -63,6 +54,7 @@ class HypergradientState(NamedTuple):
         return self.scale
 
 
+@constructor
 def hypergradient(
     inner: optax.GradientTransformation,
     step_size: Scalar | None = None,
@@ -101,81 +93,90 @@ def hypergradient(
     >>> steps
     [1.0, 1.25, -0.9375]
     """
-    check_transformation("hypergradient", inner=inner)
-    check_choice("hypergradient", tuple(STEP_SIZES), mode=mode)
+    check_transformation(inner=inner)
+    check_choice(tuple(STEP_SIZES), mode=mode)
     step_size = STEP_SIZES[mode] if step_size is None else step_size
-    check_non_negative("hypergradient", step_size=step_size, min_scale=min_scale)
-    check_positive("hypergradient", max_scale=max_scale)
-    check_range("hypergradient", "lie in [0, 1]", lambda x: x <= 1, min_scale=min_scale)
-    check_range("hypergradient", "be at least 1", lambda x: x >= 1, max_scale=max_scale)
-    if mode == "multiplicative":
-        check_range("hypergradient", "lie in [0, 1)", lambda x: x < 1, step_size=step_size)
-    if learning_rate is not None:
-        check_rate("hypergradient", learning_rate=learning_rate)
     wrapped = optax.with_extra_args_support(inner)
+    options = (step_size, mode, learning_rate, min_scale, max_scale)
+    return Hypergradient(wrapped, *options).transformation()
 
-    def start(p):
-        return DirectionSlots(jnp.zeros_like(p))
 
-    def step(u, slots, p, at, scale, per_rate):
-        return scaled(u, scale), DirectionSlots(scaled(-u, per_rate))
+class Hypergradient(Body):
+    """An optimizer at a learning rate that follows its own gradient."""
 
-    def given(call):
-        own = (call.extra_args["scale"], call.extra_args["per_rate"])
-        return [own] * call.treedef.num_leaves
+    inner: optax.GradientTransformationExtraArgs
+    step_size: AtLeastZero
+    mode: str
+    learning_rate: Scalar | Schedule | None
+    min_scale: AtLeastZero
+    max_scale: AboveZero
 
-    walk = lift(Rule("hypergradient", DirectionSlots, start, step, extras=given))
+    passes_gradients = True
 
-    def init(params):
+    def check(self) -> None:
+        check_range("lie in [0, 1]", lambda x: x <= 1, min_scale=self.min_scale)
+        check_range("be at least 1", lambda x: x >= 1, max_scale=self.max_scale)
+        if self.mode == "multiplicative":
+            check_range("lie in [0, 1)", lambda x: x < 1, step_size=self.step_size)
+        if self.learning_rate is not None:
+            check_rate(learning_rate=self.learning_rate)
+
+    def init(self, params: Any) -> HypergradientState:
         return HypergradientState(
             count=jnp.zeros((), jnp.int32),
             scale=wide(1.0),
-            direction=walk.init(params).slots.direction,
-            inner_state=wrapped.init(params),
+            direction=first_leaves(jnp.zeros_like, params),
+            inner_state=self.inner.init(params),
         )
 
-    def rate_of(state, after, params):
-        if learning_rate is not None:
-            return wide(value_at(learning_rate, state.count))
-        told = rates(inner, state.inner_state, after, params)
-        found = {id(r): wide(r) for r in told if r is not None and not _is_nan(r)}
-        if not found:
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, HypergradientState]:
+        updates, after = self.inner.update(grads, state.inner_state, params, **extra_args)
+        agreed = agreement(grads, state.direction)
+        per_rate = wide(1.0)
+        if self.mode == "additive" and any(map(is_trained, flat(grads)[0])):
+            rate = self._rate(state, after, grads if params is None else params)
+            per_rate = jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1.0), 0.0)
+            new = state.scale + scaled(per_rate, self.step_size) * agreed.product
+        else:
+            new = state.scale * (1 + scaled(agreed.cosine, self.step_size))
+        bounded = jnp.clip(new, wide(self.min_scale), wide(self.max_scale))
+        scale = jnp.where(jnp.isfinite(new), bounded, state.scale)
+        updates, direction = map_leaves(
+            self.name,
+            _scaled_step,
+            updates,
+            params,
+            state.direction,
+            shared=(scale, per_rate),
+            keeps=1,
+        )
+        count = optax.safe_increment(state.count)
+        return updates, HypergradientState(count, scale, direction, after)
+
+    def factor(self, before: Any, after: Any, params: Any) -> Any:
+        return after.scale
+
+    def _rate(self, state: Any, after: Any, params: Any) -> jax.Array:
+        """The largest learning rate of the inner optimizer in this update."""
+        if self.learning_rate is not None:
+            return wide(value_at(self.learning_rate, state.count))
+        each = rates(self.inner, state.inner_state, after, params)
+        known = {id(r): wide(r) for r in each if r is not None and not _is_nan(r)}
+        if not known:
             raise ValueError(
                 "hypergradient.update: the inner optimizer does not tell its learning rate; give "
                 "it as hypergradient(inner, learning_rate=...), or take mode='multiplicative'."
             )
-        return jnp.max(jnp.stack(list(found.values())))
+        return jnp.max(jnp.stack(list(known.values())))
 
-    def update(grads, state, params=None, **extra_args):
-        updates, after = wrapped.update(grads, state.inner_state, params, **extra_args)
-        agreed = agreement(grads, state.direction)
-        per_rate = wide(1.0)
-        if mode == "additive" and any(map(is_trained, flat(grads)[0])):
-            rate = rate_of(state, after, grads if params is None else params)
-            per_rate = jnp.where(rate > 0, 1 / jnp.where(rate > 0, rate, 1.0), 0.0)
-            new = state.scale + scaled(per_rate, step_size) * agreed.product
-        else:
-            new = state.scale * (1 + scaled(agreed.cosine, step_size))
-        bounded = jnp.clip(new, wide(min_scale), wide(max_scale))
-        scale = jnp.where(jnp.isfinite(new), bounded, state.scale)
-        before = LeafwiseState(None, DirectionSlots(state.direction))
-        updates, walked = walk.update(updates, before, params, scale=scale, per_rate=per_rate)
-        count = optax.safe_increment(state.count)
-        return updates, HypergradientState(count, scale, walked.slots.direction, after)
 
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "hypergradient",
-        options={
-            "step_size": step_size,
-            "mode": mode,
-            "learning_rate": learning_rate,
-            "min_scale": min_scale,
-            "max_scale": max_scale,
-        },
-        members={"inner": inner},
-        factor=lambda before, after, params: after.scale,
-    )
+def _scaled_step(
+    u: jax.Array, p: Any, direction: jax.Array, scale: jax.Array, per_rate: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The update at the new scale, and the direction d that it goes along."""
+    return scaled(u, scale), scaled(-u, per_rate)
 
 
 def _is_nan(rate: Any) -> bool:

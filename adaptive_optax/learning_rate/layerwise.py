@@ -16,15 +16,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import widest
-from adaptive_optax.core.checks import check_non_negative, check_transformation
+from adaptive_optax.core.checks import caller, check_transformation
 from adaptive_optax.core.feedback import multiplied
 from adaptive_optax.core.leaves import flat, is_trained
-from adaptive_optax.core.types import Scalar, Transformation
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import AtLeastZero, Scalar
 from adaptive_optax.learning_rate.layers import LayerNames, check_layers, layer_of
 
 
+@constructor
 def layerwise_decay(
     inner: optax.GradientTransformation, decay: Scalar = 0.75, *, layers: LayerNames = None
 ) -> Transformation:
@@ -52,38 +53,44 @@ def layerwise_decay(
     >>> [float(updates[f"Dense_{i}"]["kernel"][0]) for i in (0, 1, 10)]
     [-0.25, -0.5, -1.0]
     """
-    check_transformation("layerwise_decay", inner=inner)
-    check_non_negative("layerwise_decay", decay=decay)
-    known = isinstance(decay, int | float)
-    if known and decay > 1:
-        raise ValueError(f"layerwise_decay(decay={decay}): decay must lie in [0, 1].")
-    check_layers("layerwise_decay", layers)
-    wrapped = optax.with_extra_args_support(inner)
-    base = float(decay) if known else jnp.asarray(decay, widest())
+    check_transformation(inner=inner)
+    return LayerwiseDecay(optax.with_extra_args_support(inner), decay, layers).transformation()
 
-    def factors(tree: Any) -> list[Scalar]:
-        names, depths = layer_of(tree, layers, function="layerwise_decay")
-        above = [len(names) - 1 - depth for depth in depths]
-        return [1.0 if power == 0 else base**power for power in above]
 
-    def init(params):
-        factors(params)
-        return wrapped.init(params)
+class LayerwiseDecay(Body):
+    """An optimizer with a step that shrinks from the last layer to the first."""
 
-    def update(grads, state, params=None, **extra_args):
-        updates, state = wrapped.update(grads, state, params, **extra_args)
+    inner: optax.GradientTransformationExtraArgs
+    decay: AtLeastZero
+    layers: LayerNames
+
+    passes_gradients = True
+    shares_state = True
+
+    def check(self) -> None:
+        if isinstance(self.decay, int | float) and self.decay > 1:
+            raise ValueError(f"{caller()}(decay={self.decay}): decay must lie in [0, 1].")
+        check_layers("layerwise_decay", self.layers)
+
+    def init(self, params: Any) -> Any:
+        self.factor(None, None, params)
+        return self.inner.init(params)
+
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, Any]:
+        updates, state = self.inner.update(grads, state, params, **extra_args)
         leaves, treedef = flat(updates)
-        moves = [_times(u, by) for u, by in zip(leaves, factors(updates), strict=True)]
+        factors = self.factor(None, None, updates)
+        moves = [_times(u, by) for u, by in zip(leaves, factors, strict=True)]
         return jax.tree.unflatten(treedef, moves), state
 
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "layerwise_decay",
-        options={"decay": decay},
-        members={"inner": inner},
-        factor=lambda before, after, params: factors(params),
-        own_state=False,
-    )
+    def factor(self, before: Any, after: Any, params: Any) -> list[Scalar]:
+        known = isinstance(self.decay, int | float)
+        base: Any = float(self.decay) if known else jnp.asarray(self.decay, widest())
+        names, depths = layer_of(params, self.layers, function="layerwise_decay")
+        above = [len(names) - 1 - depth for depth in depths]
+        return [1.0 if power == 0 else base**power for power in above]
 
 
 def _times(u: Any, factor: Scalar) -> Any:

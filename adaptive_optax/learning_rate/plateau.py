@@ -18,24 +18,20 @@ improves for ever; ours is right there. torch counts nan as bad; see `on_nan`. T
 compares with the best value, not the last one, and takes no step back.
 """
 
-from typing import Any, NamedTuple
+import functools
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import scaled
 from adaptive_optax.core.checks import (
-    check_choice,
-    check_count,
-    check_non_negative,
     check_positive,
-    check_steps,
+    check_range,
 )
-from adaptive_optax.core.feedback import check_range, multiplied, value_of
-from adaptive_optax.core.programs import compiled
-from adaptive_optax.core.types import Scalar, Transformation
+from adaptive_optax.core.feedback import multiplied, value_of
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import AtLeastZero, Count, Scalar, Steps
 
 
 class PlateauState(NamedTuple):
@@ -57,13 +53,14 @@ class PlateauState(NamedTuple):
         return self.scale
 
 
+@constructor
 def reduce_on_plateau(
     factor: Scalar = 0.1,
     patience: int = 10,
     *,
     rtol: Scalar = 1e-4,
     atol: Scalar = 0.0,
-    mode: str = "min",
+    mode: Literal["min", "max"] = "min",
     cooldown: int = 0,
     min_scale: Scalar = 0.0,
     grace: int = 0,
@@ -71,7 +68,7 @@ def reduce_on_plateau(
     increase: Scalar = 1.0,
     increase_patience: int = 0,
     max_scale: Scalar = 1.0,
-    on_nan: str = "skip",
+    on_nan: Literal["skip", "bad"] = "skip",
 ) -> Transformation:
     """Multiplies updates by a scale that falls where `value` has not improved for long.
 
@@ -123,100 +120,119 @@ def reduce_on_plateau(
     >>> scales
     [1.0, 1.05, 1.102, 0.551]
     """
-    check_positive("reduce_on_plateau", factor=factor)
-    check_range("reduce_on_plateau", "lie in (0, 1)", lambda x: x < 1, factor=factor)
-    check_non_negative("reduce_on_plateau", rtol=rtol, atol=atol, min_scale=min_scale)
-    check_range("reduce_on_plateau", "lie in [0, 1)", lambda x: x < 1, rtol=rtol)
-    check_range("reduce_on_plateau", "lie in [0, 1]", lambda x: x <= 1, min_scale=min_scale)
-    check_positive("reduce_on_plateau", increase=increase, max_scale=max_scale)
-    least = {"increase": increase, "max_scale": max_scale}
-    check_range("reduce_on_plateau", "be at least 1", lambda x: x >= 1, **least)
-    counts = {"patience": patience, "cooldown": cooldown, "grace": grace}
-    check_count("reduce_on_plateau", **counts, increase_patience=increase_patience)
-    check_steps("reduce_on_plateau", accumulation_size=accumulation_size)
-    check_choice("reduce_on_plateau", ("min", "max"), mode=mode)
-    check_choice("reduce_on_plateau", ("skip", "bad"), on_nan=on_nan)
-    worst = jnp.inf if mode == "min" else -jnp.inf
+    return ReduceOnPlateau(
+        reduction=factor,
+        patience=patience,
+        rtol=rtol,
+        atol=atol,
+        mode=mode,
+        cooldown=cooldown,
+        min_scale=min_scale,
+        grace=grace,
+        accumulation_size=accumulation_size,
+        increase=increase,
+        increase_patience=increase_patience,
+        max_scale=max_scale,
+        on_nan=on_nan,
+    ).transformation()
 
-    def judged(state, value, known):
-        """The state after one value, which is finite where it is known."""
-        first = ~jnp.isfinite(state.best_value)
-        best = jnp.where(first, 0.0, state.best_value)
-        margin = jnp.maximum(_real(atol), scaled(jnp.abs(best), rtol))
-        better = value < best - margin if mode == "min" else value > best + margin
-        good = known & (first | better)
-        bad = ~good if on_nan == "bad" else known & ~good
-        resting = (state.grace_count > 0) | (state.cooldown_count > 0)
-        plateau = jnp.where(good | resting, 0, state.plateau_count + bad.astype(jnp.int32))
-        rise = (good & ~first).astype(jnp.int32)
-        improved = jnp.where(bad | resting, 0, state.improved_count + rise)
-        falls, rises = plateau > patience, improved > increase_patience
-        lower = jnp.maximum(scaled(state.scale, factor), _real(min_scale))
-        higher = jnp.minimum(scaled(state.scale, increase), _real(max_scale))
-        past = (good | bad).astype(jnp.int32)
-        cooled = jnp.maximum(state.cooldown_count - past, 0)
-        return state._replace(
-            scale=jnp.where(falls, lower, jnp.where(rises, higher, state.scale)),
-            best_value=jnp.where(good, value, state.best_value),
-            plateau_count=jnp.where(falls, 0, plateau),
-            improved_count=jnp.where(falls | rises, 0, improved),
-            cooldown_count=jnp.where(falls, jnp.asarray(cooldown, jnp.int32), cooled),
-            grace_count=jnp.maximum(state.grace_count - past, 0),
-        )
 
-    def watch(state, value):
-        """The state after one number, which ends a value or is gathered."""
-        finite = jnp.isfinite(value)
-        of_mean = state.finite_count + finite.astype(jnp.int32)
-        away = jnp.where(finite, value, state.avg_value) - state.avg_value
-        mean = state.avg_value + away / jnp.maximum(of_mean, 1).astype(jnp.float32)
-        count = state.count + 1
-        gathered = state._replace(count=count, finite_count=of_mean, avg_value=mean)
-        known = (of_mean > 0 if on_nan == "skip" else of_mean == count) & jnp.isfinite(mean)
-        begun = {"count": _zero(), "finite_count": _zero(), "avg_value": _real(0.0)}
-        ended = judged(state, mean, known)._replace(**begun)
-        full = count >= accumulation_size
-        return jax.tree.map(lambda a, b: jnp.where(full, a, b), ended, gathered)
+class ReduceOnPlateau(Body):
+    """Multiplies updates by a scale that falls if a value has not improved for long."""
 
-    watch = compiled(watch)
+    reduction: Scalar  # the factor at each reduction
+    patience: Count
+    rtol: AtLeastZero
+    atol: AtLeastZero
+    mode: Literal["min", "max"]
+    cooldown: Count
+    min_scale: AtLeastZero
+    grace: Count
+    accumulation_size: Steps
+    increase: Scalar
+    increase_patience: Count
+    max_scale: Scalar
+    on_nan: Literal["skip", "bad"]
 
-    def init(params):
+    def check(self) -> None:
+        check_positive(factor=self.reduction)
+        check_range("lie in (0, 1)", lambda x: x < 1, factor=self.reduction)
+        check_range("lie in [0, 1)", lambda x: x < 1, rtol=self.rtol)
+        check_range("lie in [0, 1]", lambda x: x <= 1, min_scale=self.min_scale)
+        least = {"increase": self.increase, "max_scale": self.max_scale}
+        check_positive(**least)
+        check_range("be at least 1", lambda x: x >= 1, **least)
+
+    def init(self, params: Any) -> PlateauState:
         return PlateauState(
             scale=_real(1.0),
-            best_value=_real(worst),
+            best_value=_real(jnp.inf if self.mode == "min" else -jnp.inf),
             plateau_count=_zero(),
             improved_count=_zero(),
             cooldown_count=_zero(),
-            grace_count=jnp.array(grace, jnp.int32),
+            grace_count=jnp.array(self.grace, jnp.int32),
             count=_zero(),
             finite_count=_zero(),
             avg_value=_real(0.0),
         )
 
-    def update(updates, state, params=None, **extra_args):
-        state = watch(state, value_of("reduce_on_plateau", extra_args))
-        return multiplied(updates, state.scale), state
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, PlateauState]:
+        state = _watched(self.static, self.arrays, state, value_of(self.name, extra_args))
+        return multiplied(grads, state.scale), state
 
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "reduce_on_plateau",
-        options={
-            "factor": factor,
-            "patience": patience,
-            "rtol": rtol,
-            "atol": atol,
-            "mode": mode,
-            "cooldown": cooldown,
-            "min_scale": min_scale,
-            "grace": grace,
-            "accumulation_size": accumulation_size,
-            "increase": increase,
-            "increase_patience": increase_patience,
-            "max_scale": max_scale,
-            "on_nan": on_nan,
-        },
-        factor=lambda before, after, params: after.scale,
+    def factor(self, before: Any, after: Any, params: Any) -> Any:
+        return after.scale
+
+
+def _judged(
+    static: Any, arrays: tuple[Any, ...], state: PlateauState, value: jax.Array, known: jax.Array
+) -> PlateauState:
+    """The state after one value, which is finite if it is known."""
+    by = static.joined(arrays)
+    first = ~jnp.isfinite(state.best_value)
+    best = jnp.where(first, 0.0, state.best_value)
+    margin = jnp.maximum(_real(by.atol), scaled(jnp.abs(best), by.rtol))
+    better = value < best - margin if by.mode == "min" else value > best + margin
+    good = known & (first | better)
+    bad = ~good if by.on_nan == "bad" else known & ~good
+    resting = (state.grace_count > 0) | (state.cooldown_count > 0)
+    plateau = jnp.where(good | resting, 0, state.plateau_count + bad.astype(jnp.int32))
+    rise = (good & ~first).astype(jnp.int32)
+    improved = jnp.where(bad | resting, 0, state.improved_count + rise)
+    falls, rises = plateau > by.patience, improved > by.increase_patience
+    lower = jnp.maximum(scaled(state.scale, by.reduction), _real(by.min_scale))
+    higher = jnp.minimum(scaled(state.scale, by.increase), _real(by.max_scale))
+    past = (good | bad).astype(jnp.int32)
+    cooled = jnp.maximum(state.cooldown_count - past, 0)
+    return state._replace(
+        scale=jnp.where(falls, lower, jnp.where(rises, higher, state.scale)),
+        best_value=jnp.where(good, value, state.best_value),
+        plateau_count=jnp.where(falls, 0, plateau),
+        improved_count=jnp.where(falls | rises, 0, improved),
+        cooldown_count=jnp.where(falls, jnp.asarray(by.cooldown, jnp.int32), cooled),
+        grace_count=jnp.maximum(state.grace_count - past, 0),
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _watched(
+    static: Any, arrays: tuple[Any, ...], state: PlateauState, value: jax.Array
+) -> PlateauState:
+    """The state after one number, which ends a value or is gathered."""
+    by = static.joined(arrays)
+    finite = jnp.isfinite(value)
+    of_mean = state.finite_count + finite.astype(jnp.int32)
+    away = jnp.where(finite, value, state.avg_value) - state.avg_value
+    mean = state.avg_value + away / jnp.maximum(of_mean, 1).astype(jnp.float32)
+    count = state.count + 1
+    gathered = state._replace(count=count, finite_count=of_mean, avg_value=mean)
+    known = (of_mean > 0 if by.on_nan == "skip" else of_mean == count) & jnp.isfinite(mean)
+    begun = {"count": _zero(), "finite_count": _zero(), "avg_value": _real(0.0)}
+    ended = _judged(static, arrays, state, mean, known)._replace(**begun)
+    full = count >= by.accumulation_size
+    return jax.tree.map(lambda a, b: jnp.where(full, a, b), ended, gathered)
 
 
 def _real(value: Scalar) -> jax.Array:

@@ -12,7 +12,7 @@ import numpy as np
 
 from adaptive_optax.core.checks import check_non_negative, check_steps
 from adaptive_optax.core.types import Scalar
-from adaptive_optax.learning_rate.durations import MOST, Duration, updates
+from adaptive_optax.learning_rate.durations import MOST, Duration, Fraction, updates
 from adaptive_optax.learning_rate.ramps import Ramp, path
 
 P = ParamSpec("P")
@@ -77,6 +77,15 @@ class RateSchedule:
             return self.rate(_counted(jnp.asarray(count)))
 
     def __repr__(self) -> str:
+        return self._call("")
+
+    @property
+    def expression(self) -> str:
+        """The call with the module's name before it, for the repr of an optimizer."""
+        return self._call("schedules.")
+
+    def _call(self, prefix: str) -> str:
+        """The call that makes it, with a prefix before each function of the module."""
         words = []
         defaults = inspect.signature(self.make).parameters if self.arguments else {}
         bare = None if "self" in defaults else next(iter(defaults), None)
@@ -84,9 +93,14 @@ class RateSchedule:
             if name == "self":
                 bare = list(defaults)[1]
             elif isinstance(value, jax.core.Tracer) or value != defaults[name].default:
-                words.append(f"{value!r}" if name == bare else f"{name}={value!r}")
+                word = value._call(prefix) if isinstance(value, RateSchedule) else repr(value)
+                if isinstance(value, Fraction):
+                    word = f"{prefix}{value!r}"
+                words.append(word if name == bare else f"{name}={word}")
         call = f"{getattr(self.make, '__name__', 'RateSchedule')}({', '.join(words)})"
-        return f"{self.arguments[0][1]!r}.{call}" if "self" in defaults else call
+        if "self" in defaults:
+            return f"{self.arguments[0][1]._call(prefix)}.{call}"
+        return f"{prefix}{call}"
 
     def __reduce__(self) -> Any:
         return _called, (self.make, self.arguments)

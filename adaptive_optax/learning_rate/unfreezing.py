@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adaptive_optax.core.anatomy import described
-from adaptive_optax.core.checks import check_count, check_steps, check_transformation
+from adaptive_optax.core.checks import check_transformation
 from adaptive_optax.core.leaves import flat, is_trained
-from adaptive_optax.core.types import Transformation
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import Count, Steps
 from adaptive_optax.learning_rate.layers import LayerNames, check_layers, layer_of
 
 _NEVER = np.iinfo(np.int32).max  # where the count stops
@@ -38,6 +38,7 @@ class GradualUnfreezingState(NamedTuple):
     inner_state: Any
 
 
+@constructor
 def gradual_unfreezing(
     inner: optax.GradientTransformation,
     every: int,
@@ -72,45 +73,50 @@ def gradual_unfreezing(
     0.0 -1.0
     -1.0 -1.0
     """
-    check_transformation("gradual_unfreezing", inner=inner)
-    check_steps("gradual_unfreezing", every=every)
-    check_count("gradual_unfreezing", start=start)
-    check_layers("gradual_unfreezing", layers)
+    check_transformation(inner=inner)
     wrapped = optax.with_extra_args_support(inner)
+    return GradualUnfreezing(wrapped, every, layers, start).transformation()
 
-    def joining(place: int) -> Any:
-        """The count at which the layer at that place, 0 the last, begins to move."""
-        if place == 0:
-            return 0
-        count = start + place * every
-        return count if isinstance(count, jax.Array) else min(int(count), _NEVER)
 
-    def joinings(tree: Any) -> list[Any]:
-        names, depths = layer_of(tree, layers, function="gradual_unfreezing")
-        return [joining(len(names) - 1 - depth) for depth in depths]
+class GradualUnfreezing(Body):
+    """An optimizer, at first for the last layer alone, then for one layer more at a time."""
 
-    def init(params):
-        joinings(params)
-        return GradualUnfreezingState(jnp.zeros((), jnp.int32), wrapped.init(params))
+    inner: optax.GradientTransformationExtraArgs
+    every: Steps
+    layers: LayerNames
+    start: Count
 
-    def update(grads, state, params=None, **extra_args):
-        updates, inner_state = wrapped.update(grads, state.inner_state, params, **extra_args)
+    passes_gradients = True
+
+    def check(self) -> None:
+        check_layers("gradual_unfreezing", self.layers)
+
+    def init(self, params: Any) -> GradualUnfreezingState:
+        self._joinings(params)
+        return GradualUnfreezingState(jnp.zeros((), jnp.int32), self.inner.init(params))
+
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, GradualUnfreezingState]:
+        updates, inner_state = self.inner.update(grads, state.inner_state, params, **extra_args)
         leaves, treedef = flat(updates)
-        pairs = zip(leaves, joinings(updates), strict=True)
+        pairs = zip(leaves, self._joinings(updates), strict=True)
         moves = [_from(at, state.count, u) if is_trained(u) else u for u, at in pairs]
         count = optax.safe_increment(state.count)
         return jax.tree.unflatten(treedef, moves), GradualUnfreezingState(count, inner_state)
 
-    def factor(before, after, params):
-        return [jnp.asarray(before.count >= at, jnp.float32) for at in joinings(params)]
+    def factor(self, before: Any, after: Any, params: Any) -> list[Any]:
+        return [jnp.asarray(before.count >= at, jnp.float32) for at in self._joinings(params)]
 
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "gradual_unfreezing",
-        options={"every": every, "start": start},
-        members={"inner": inner},
-        factor=factor,
-    )
+    def _joinings(self, tree: Any) -> list[Any]:
+        """Of each leaf the count at which its layer begins to move."""
+        names, depths = layer_of(tree, self.layers, function="gradual_unfreezing")
+        joinings: list[Any] = []
+        for depth in depths:
+            place = len(names) - 1 - depth  # 0 is the last layer
+            count = self.start + place * self.every if place else 0
+            joinings.append(count if isinstance(count, jax.Array) else min(int(count), _NEVER))
+        return joinings
 
 
 @jax.jit

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_optax.core.anatomy import Part, parts
 from adaptive_optax.core.arrays import narrowed, scaled, working_dtype
-from adaptive_optax.core.effective import KEEPERS, effective
 from adaptive_optax.core.leaves import flat, is_trained
 from adaptive_optax.core.rate import UNKNOWN, Rate
 from adaptive_optax.core.types import Scalar
+from adaptive_optax.introspection.effective_rate import effective
+from adaptive_optax.introspection.structure import Part, parts
 
 Members = Mapping[str, set[int]]  # of each group the places of its leaves
 
@@ -35,7 +35,7 @@ class Follower:
 
     def __init__(self, part: Part, grouped: bool):
         self.part, self.grouped = part, grouped
-        linear = not any(each.name in KEEPERS for each in parts(part))
+        linear = not any(each.keeps_parameters for each in parts(part))
         self.sets = linear and (grouped or not _keeps_all(part))
 
     def rates(self, before: Any, after: Any, tree: Any, members: Members) -> dict[str, GroupRate]:
@@ -141,7 +141,7 @@ def _times(u: Any, by: jax.Array, held: jax.Array) -> Any:
 
 def _keeps_all(part: Part) -> bool:
     """Whether the state has every learning rate in it that there is."""
-    if part.name in ("inject_hyperparams", "monitored"):
+    if part.name == "inject_hyperparams" or part.observes:
         return True
     if part.members:
         return all(_keeps_all(member) for member in part.members.values())

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from adaptive_optax.core.control import learning_rate_of
 from adaptive_optax.core.rate import told
+from adaptive_optax.introspection.rate_access import learning_rate_of
 from adaptive_optax.monitoring.monitored import MonitoredState
 
 

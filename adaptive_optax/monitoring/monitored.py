@@ -17,18 +17,20 @@ each leaf's g and of their squares. It means that gradients differ, be it by the
 way that the parameters have gone in between.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import Part, anatomy, described
-from adaptive_optax.core.checks import check_steps, check_transformation
-from adaptive_optax.core.control import learning_rate_of, tell_rates
+from adaptive_optax.core.checks import check_transformation
 from adaptive_optax.core.leaves import flat, is_trained, matching
 from adaptive_optax.core.rate import UNKNOWN, told
-from adaptive_optax.core.types import Transformation
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import Steps
+from adaptive_optax.introspection.rate_access import learning_rate_of, tell_rates
+from adaptive_optax.introspection.structure import structure
 from adaptive_optax.monitoring.group_rates import Follower, float32, whole_rate
 from adaptive_optax.monitoring.groups import REST, Groups, group_of, named_patterns
 from adaptive_optax.monitoring.step_statistics import (
@@ -87,6 +89,7 @@ def _one(state: Any) -> Any:
     return None if isinstance(rate, dict) else rate
 
 
+@constructor
 def monitored(
     inner: optax.GradientTransformation, *, every: int = 1, groups: Groups | None = None
 ) -> Transformation:
@@ -120,94 +123,116 @@ def monitored(
     >>> [round(float(seen[name]), 4) for name in ("learning_rate", "gradient_norm", "cosine")]
     [0.5, 5.0, 1.0]
     """
-    check_transformation("monitored", inner=inner)
-    check_steps("monitored", every=every)
+    check_transformation(inner=inner)
     patterns = named_patterns("monitored", groups)
-    names = [*patterns, REST] if patterns else [ALL]
-    always = isinstance(every, int) and every == 1
-    part = anatomy(inner)
-    limit = _limit(part)
-    follower = Follower(part, grouped=bool(patterns))
-    inner = optax.with_extra_args_support(inner)
+    return Monitored(optax.with_extra_args_support(inner), every, patterns).transformation()
 
-    def members_of(tree):
-        groups = group_of("monitored", patterns, tree) if patterns else [ALL] * len(flat(tree)[0])
-        return {name: {i for i, own in enumerate(groups) if own == name} for name in names}
 
-    def shown(found):
-        """Values by "name/group", and by "name" those of the whole."""
-        return {
-            f"{name}/{group}" if group else name: float32(value)
-            for group in (WHOLE, *patterns)
-            for name, value in found[group].items()
-        }
+class Monitored(Body):
+    """An optimizer with what it does in its state."""
 
-    def rates_shown(rates):
-        found = {name: {"learning_rate": rate.now} for name, rate in rates.items()}
-        return shown(found | {WHOLE: {"learning_rate": whole_rate(rates)}})
+    inner: optax.GradientTransformationExtraArgs
+    every: Steps
+    patterns: dict[str, Any]  # a compiled pattern for each group; empty for no groups
 
-    def init(params):
-        inner_state = inner.init(params)
-        members = members_of(params)
-        rates = follower.rates(inner_state, inner_state, params, members)
+    observes = True
+    passes_gradients = True
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """The groups, or one for all leaves."""
+        return [*self.patterns, REST] if self.patterns else [ALL]
+
+    @functools.cached_property
+    def limit(self) -> Any:
+        """The norm that gradients are clipped to before anything else; None if they are not."""
+        part = structure(self.inner)
+        while part.passes_gradients and part.members:
+            members = part.members.values()
+            part = next((each for each in members if each.name != "identity"), next(iter(members)))
+        return part.options.get("max_norm") if part.name == "clip_by_global_norm" else None
+
+    @functools.cached_property
+    def follower(self) -> Follower:
+        """What follows the learning rates."""
+        return Follower(structure(self.inner), grouped=bool(self.patterns))
+
+    def init(self, params: Any) -> MonitoredState:
+        inner_state = self.inner.init(params)
+        places = self._places(params)
+        rates = self.follower.rates(inner_state, inner_state, params, places)
         leaves = flat(params)[0]
         trained = {
             name: [leaves[i] for i in sorted(own) if is_trained(leaves[i])]
-            for name, own in members.items()
+            for name, own in places.items()
         }
-        nothing = {name: dict.fromkeys(NAMES, jnp.nan) for name in (WHOLE, *names)}
-        seen = shown(nothing) | rates_shown(rates) | {"loss": float32(jnp.nan)}
+        nothing = {name: dict.fromkeys(NAMES, jnp.nan) for name in (WHOLE, *self.names)}
+        seen = self._shown(nothing) | self._rates_shown(rates) | {"loss": float32(jnp.nan)}
         return MonitoredState(
             jnp.zeros((), jnp.int32),
             jnp.zeros((), jnp.int32),
             seen,
             {name: no_noise(own) for name, own in trained.items()},
-            follower.first(rates),
+            self.follower.first(rates),
             inner_state,
         )
 
-    def update(grads, state, params=None, **extra_args):
-        updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, MonitoredState]:
+        updates, inner_state = self.inner.update(grads, state.inner_state, params, **extra_args)
         tree = grads if params is None else params
-        members = members_of(tree)
-        rates = follower.rates(state.inner_state, inner_state, tree, members)
-        updates, rates, kept = follower.follow(updates, rates, state.rates, members)
+        places = self._places(tree)
+        rates = self.follower.rates(state.inner_state, inner_state, tree, places)
+        updates, rates, kept = self.follower.follow(updates, rates, state.rates, places)
         count = optax.safe_increment(state.count)
         leaves = _leaves(grads, updates, params)
-        due = always or (count % every == 0) | (count == 1)
+        always = isinstance(self.every, int) and self.every == 1
+        due = always or (count % self.every == 0) | (count == 1)
         read = dict(zip(leaves, readings(list(leaves.values()), due), strict=True))
 
-        def look():
-            groups = {name: [read[i] for i in read if i in own] for name, own in members.items()}
+        def look() -> Any:
+            groups = {name: [read[i] for i in read if i in own] for name, own in places.items()}
             found, noise = measured(groups, state.noise)
-            return shown(found), noise
+            return self._shown(found), noise
 
-        def keep():
+        def keep() -> Any:
             return {x: state.seen[x] for x in state.seen if x.split("/")[0] in NAMES}, state.noise
 
         if isinstance(due, jax.core.Tracer):
             seen, noise = jax.lax.cond(due, look, keep)
         else:  # outside of jit a cond is compiled anew at each call
             seen, noise = look() if due else keep()
-        seen = seen | rates_shown(rates) | {"loss": float32(extra_args.get("value", jnp.nan))}
+        loss = float32(extra_args.get("value", jnp.nan))
+        seen = seen | self._rates_shown(rates) | {"loss": loss}
         clipped = state.clipped
-        if limit is not None:
+        if self.limit is not None:
             length = optax.tree.norm([leaf.g for leaf in leaves.values()])
-            clipped = clipped + (length > limit).astype(clipped.dtype)
+            clipped = clipped + (length > self.limit).astype(clipped.dtype)
         return updates, MonitoredState(count, clipped, seen, noise, kept, inner_state)
 
-    def factor(before, after, params):
-        members = members_of(params)
-        rates = follower.rates(before.inner_state, after.inner_state, params, members)
-        return follower.factors(rates, after.rates, members)
+    def factor(self, before: Any, after: Any, params: Any) -> Any:
+        places = self._places(params)
+        rates = self.follower.rates(before.inner_state, after.inner_state, params, places)
+        return self.follower.factors(rates, after.rates, places)
 
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "monitored",
-        options={"every": every, "groups": patterns or None},
-        members={"inner": inner},
-        factor=factor,
-    )
+    def _places(self, tree: Any) -> dict[str, set[int]]:
+        """Of each group the places of its leaves."""
+        all_leaves = [ALL] * len(flat(tree)[0])
+        groups = group_of("monitored", self.patterns, tree) if self.patterns else all_leaves
+        return {name: {i for i, own in enumerate(groups) if own == name} for name in self.names}
+
+    def _shown(self, found: Any) -> dict[str, Any]:
+        """Values by "name/group", and by "name" those of the whole."""
+        return {
+            f"{name}/{group}" if group else name: float32(value)
+            for group in (WHOLE, *self.patterns)
+            for name, value in found[group].items()
+        }
+
+    def _rates_shown(self, rates: Any) -> dict[str, Any]:
+        found = {name: {"learning_rate": rate.now} for name, rate in rates.items()}
+        return self._shown(found | {WHOLE: {"learning_rate": whole_rate(rates)}})
 
 
 def _leaves(grads: Any, updates: Any, params: Any) -> dict[int, Leaf]:
@@ -219,18 +244,3 @@ def _leaves(grads: Any, updates: Any, params: Any) -> dict[int, Leaf]:
         for i, (g, u, p) in enumerate(rows)
         if is_trained(g) and is_trained(u)
     }
-
-
-_PASSING = (  # what hands the gradient on as it is
-    *("chain", "named_chain", "inject_hyperparams", "apply_if_finite", "monitored", "lookahead"),
-    *("averaged", "schedule_free", "cautious", "layerwise_decay", "gradual_unfreezing"),
-    *("hypergradient", "guarded"),
-)
-
-
-def _limit(part: Part) -> Any:
-    """The norm that gradients are clipped to before anything else is done; None where not."""
-    while part.name in _PASSING and part.members:
-        members = part.members.values()
-        part = next((each for each in members if each.name != "identity"), next(iter(members)))
-    return part.options.get("max_norm") if part.name == "clip_by_global_norm" else None

@@ -191,10 +191,8 @@ def _read(leaf: Leaf) -> Reading:
         return (*(size * m for size, m in zip(sizes, largest, strict=True)), cosine)
 
     fine = functools.reduce(jnp.logical_and, in_range)
-    gradient, update, parameter, cosine = jax.lax.cond(
-        fine, lambda: finished(squares, product), carefully
-    )
-    return Reading(gradient, update, parameter, cosine, sample_of(leaf.g))
+    found: Any = jax.lax.cond(fine, lambda: finished(squares, product), carefully)
+    return Reading(*found, sample_of(leaf.g))
 
 
 def _sums(arrays: Any, largest: Any = (None, None, None)) -> tuple[list[jax.Array], jax.Array]:

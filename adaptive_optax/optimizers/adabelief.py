@@ -3,12 +3,14 @@
     mu <- b1 mu + (1 - b1) g        nu <- b2 nu + (1 - b2) (g - mu)^2 + eps_root
     d = mu / (1 - b1^t) / (sqrt(nu / (1 - b2^t)) + eps)
 
-Steps are long where the gradient is steady, short where it changes. Two slots a parameter. When
+Steps are long where the gradient is steady, short where it changes. Two slots per parameter. When
 to use it: convolutions and GANs, as the paper does; where gradients hardly vary its steps grow up
 to |g| sqrt((1 - b2) / eps_root) times the rate, so that eps_root is a choice, not a detail.
 Departures: none. The authors' rectification is RAdam's and not part of the paper's algorithm;
 later they and optax take 1e-16 for the paper's 1e-8.
 """
+
+from typing import Any
 
 from adaptive_optax.core.arrays import (
     add_square,
@@ -22,19 +24,15 @@ from adaptive_optax.core.arrays import (
     shifted,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_fraction, check_non_negative
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.descend import descend, direction_of
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import AdamSlots
+from adaptive_optax.optimizers.record import OptimizerRecord
 
 
-def scale_by_adabelief(
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar | None = None,
-) -> Transformation:
+class Adabelief(Rule):
     """AdaBelief's direction.
 
     Args:
@@ -47,25 +45,34 @@ def scale_by_adabelief(
     Raises:
       ValueError: for an option out of range.
     """
-    eps_root = eps if eps_root is None else eps_root
-    check_fraction("adabelief", b1=b1, b2=b2)
-    check_non_negative("adabelief", eps=eps, eps_root=eps_root)
 
-    def init(p):
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-8
+    eps_root: AtLeastZero | None = None
+
+    Slots = AdamSlots
+    scale_invariant = True
+
+    def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def per_step(count):
-        return bias(b1, count), bias(b2, count)
+    def per_step(self, step: Step) -> Any:
+        return bias(self.b1, step.count), bias(self.b2, step.count)
 
-    def update(g, slots, p, biases):
-        mu = ema(slots.mu, g, b1)
-        nu = add_square(shifted(scaled(slots.nu, b2), eps_root), g - mu, 1 - b2)
-        root = denominator(nu, eps, "outside", correction=biases[1])
-        return divided(debias(mu, biases[0]), root), AdamSlots(mu, nu)
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
+        mu_bias, nu_bias = step.shared
+        mu = ema(slots.mu, g, self.b1)
+        inside = self.eps if self.eps_root is None else self.eps_root
+        nu = add_square(shifted(scaled(slots.nu, self.b2), inside), g - mu, 1 - self.b2)
+        root = denominator(nu, self.eps, "outside", correction=nu_bias)
+        return divided(debias(mu, mu_bias), root), AdamSlots(mu, nu)
 
-    return leafwise(AdamSlots, init, update, per_step=per_step)
+
+scale_by_adabelief = direction_of(Adabelief, "scale_by_adabelief")
 
 
+@constructor
 def adabelief(
     learning_rate: Scalar | Schedule,
     *,
@@ -85,5 +92,17 @@ def adabelief(
     >>> round(float(updates), 4)
     -0.2778
     """
-    direction = scale_by_adabelief(b1, b2, eps, eps_root)
+    direction = Adabelief(b1, b2, eps, eps_root)
     return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=adabelief,
+        rule=Adabelief,
+        formula="Adam with nu of (g - mu)²",
+        when="convolutions, GANs; mind eps_root where gradients are steady",
+        quadratic_rate=0.01,
+        presets={"paper": {}, "optax": {"eps": 1e-16, "eps_root": 1e-16}},
+    ),
+)

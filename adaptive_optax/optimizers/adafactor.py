@@ -31,16 +31,17 @@ from adaptive_optax.core.arrays import (
 )
 from adaptive_optax.core.checks import (
     check_flag,
-    check_non_negative,
     check_params,
-    check_positive,
     check_rate,
-    check_steps,
 )
-from adaptive_optax.core.descend import descend, value_at
-from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.descend import descend, direction_of
+from adaptive_optax.core.lifting import value_at
 from adaptive_optax.core.roles import NonNegative
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import AboveZero, Array, AtLeastZero, Mask, Scalar, Schedule, Steps
+from adaptive_optax.core.value import Value
+from adaptive_optax.optimizers.record import OptimizerRecord
 
 
 class AdafactorSlots(NamedTuple):
@@ -51,14 +52,7 @@ class AdafactorSlots(NamedTuple):
     nu: NonNegative  # average of |g|^2; None where factored
 
 
-def scale_by_adafactor(
-    decay_rate: Scalar = 0.8,
-    eps: Scalar = 1e-30,
-    min_scale: Scalar = 1e-3,
-    clipping_threshold: Scalar | None = 1.0,
-    scale_by_parameter: bool = True,
-    min_dim_size_to_factor: int = 1,
-) -> Transformation:
+class Adafactor(Rule):
     """Adafactor's direction.
 
     Args:
@@ -73,25 +67,33 @@ def scale_by_adafactor(
       TypeError, ValueError: for an option of the wrong kind or range; at update, where
         scale_by_parameter is on and params are missing.
     """
-    check_flag("adafactor", scale_by_parameter=scale_by_parameter)
-    check_non_negative("adafactor", decay_rate=decay_rate, eps=eps, min_scale=min_scale)
-    check_steps("adafactor", min_dim_size_to_factor=min_dim_size_to_factor)
-    if clipping_threshold is not None:
-        check_positive("adafactor", clipping_threshold=clipping_threshold)
 
-    def init(p):
-        if not _factored(p.shape, min_dim_size_to_factor):
+    decay_rate: AtLeastZero = 0.8
+    eps: AtLeastZero = 1e-30
+    min_scale: AtLeastZero = 0.001
+    clipping_threshold: AboveZero | None = 1.0
+    scale_by_parameter: bool = True
+    min_dim_size_to_factor: Steps = 1
+
+    Slots = AdafactorSlots
+    elementwise = False
+    scale_invariant = True
+
+    def init(self, p: Any) -> AdafactorSlots:
+        if not _factored(p.shape, self.min_dim_size_to_factor):
             return AdafactorSlots(None, None, nu=real_slot(p))
         rows, columns = _longest_axes(p.shape)
         return AdafactorSlots(reduced_slot(p, columns), reduced_slot(p, rows), None)
 
-    def per_step(count):
-        return elapsed(count) ** -jnp.asarray(decay_rate, elapsed(count).dtype)
+    def per_step(self, step: Step) -> Any:
+        return elapsed(step.count) ** -jnp.asarray(self.decay_rate, elapsed(step.count).dtype)
 
-    def update(g, slots, p, weight):
-        square = shifted(add_square(jnp.zeros_like(g.real), summable(g)), eps)
+    def update(self, g: Array, slots: AdafactorSlots, p: Any, step: Step) -> Moved[AdafactorSlots]:
+        square = shifted(add_square(jnp.zeros_like(g.real), summable(g)), self.eps)
 
-        def averaged(slot, new):
+        weight = step.shared
+
+        def averaged(slot: Array, new: Array) -> Array:
             return scaled(slot, 1 - weight) + scaled(new, weight)
 
         if slots.nu is None:
@@ -106,17 +108,19 @@ def scale_by_adafactor(
         else:
             nu = averaged(slots.nu, square)
             u, new = divided(g, root(nu)), AdafactorSlots(None, None, nu)
-        if clipping_threshold is not None:
-            u = divided(u, jnp.maximum(divided(rms(u), clipping_threshold), 1.0))
-        if scale_by_parameter:
+        if self.clipping_threshold is not None:
+            u = divided(u, jnp.maximum(divided(rms(u), self.clipping_threshold), 1.0))
+        if self.scale_by_parameter:
             check_params("adafactor", "scale_by_parameter", p)
             size = rms(p)
-            u = scaled(u, jnp.maximum(size, jnp.asarray(min_scale, size.dtype)))
+            u = scaled(u, jnp.maximum(size, jnp.asarray(self.min_scale, size.dtype)))
         return u, new
 
-    return leafwise(AdafactorSlots, init, update, per_step=per_step)
+
+scale_by_adafactor = direction_of(Adafactor, "scale_by_adafactor")
 
 
+@constructor
 def adafactor(
     learning_rate: Scalar | Schedule = 1e-2,
     *,
@@ -152,14 +156,9 @@ def adafactor(
     >>> round(float(updates[0, 0]), 6)
     -0.005
     """
-    check_flag("adafactor", relative_step=relative_step)
-    check_rate("adafactor", learning_rate=learning_rate)
-
-    def relative(count):
-        most = value_at(learning_rate, count)
-        return jnp.minimum(jnp.asarray(most, elapsed(count).dtype), elapsed(count + 1) ** -0.5)
-
-    direction = scale_by_adafactor(
+    check_flag(relative_step=relative_step)
+    check_rate(learning_rate=learning_rate)
+    rule = Adafactor(
         decay_rate,
         eps,
         min_scale,
@@ -167,8 +166,18 @@ def adafactor(
         scale_by_parameter,
         min_dim_size_to_factor,
     )
-    rate = relative if relative_step else learning_rate
-    return descend(direction, rate, weight_decay=weight_decay, mask=mask)
+    rate = RelativeStep(learning_rate) if relative_step else learning_rate
+    return descend(rule, rate, weight_decay=weight_decay, mask=mask)
+
+
+class RelativeStep(Value):
+    """The schedule min(learning_rate, 1 / sqrt(t))."""
+
+    learning_rate: Scalar | Schedule
+
+    def __call__(self, count: Array) -> Array:
+        most = value_at(self.learning_rate, count)
+        return jnp.minimum(jnp.asarray(most, elapsed(count).dtype), elapsed(count + 1) ** -0.5)
 
 
 def _factored(shape: tuple[int, ...], least: int) -> bool:
@@ -181,3 +190,23 @@ def _longest_axes(shape: tuple[int, ...]) -> tuple[int, int]:
     by_length = sorted(range(len(shape)), key=lambda axis: (shape[axis], axis))
     rows, columns = sorted(by_length[-2:])
     return rows, columns
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=adafactor,
+        rule=Adafactor,
+        formula="d = g / √(row column / mean), clipped, times the size of p",
+        when="no memory for a second moment",
+        slots=1,
+        learning_rate=0.03,
+        presets={
+            "paper": {},
+            "torch": {},
+            "keras": {},
+            "optax": {"relative_step": False, "min_dim_size_to_factor": 128},
+        },
+        memory="(m+n) / mn",
+        state_leaves=4,
+    ),
+)

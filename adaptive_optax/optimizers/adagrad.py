@@ -2,18 +2,19 @@
 
     nu <- nu + g^2        d = g / (sqrt(nu) + eps)
 
-One slot a parameter. Under a constant gradient the step shrinks as 1 / sqrt(t). When to use it:
+One slot per parameter. Under a constant gradient the step shrinks as 1 / sqrt(t). When to use it:
 sparse features and convex problems; in deep networks the steps die away.
 Departures: none; the paper's delta is eps.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from adaptive_optax.core.arrays import add_square, denominator, divided, real_slot
-from adaptive_optax.core.checks import check_choice, check_non_negative
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.types import Scalar, Schedule, Transformation
+from adaptive_optax.core.descend import descend, direction_of
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, AtLeastZero, Scalar, Schedule
+from adaptive_optax.optimizers.record import OptimizerRecord
 
 
 class AdagradSlots(NamedTuple):
@@ -22,9 +23,7 @@ class AdagradSlots(NamedTuple):
     nu: Any  # sum of |g|^2
 
 
-def scale_by_adagrad(
-    initial_accumulator_value: Scalar = 0.0, eps: Scalar = 1e-10, eps_placement: str = "outside"
-) -> Transformation:
+class Adagrad(Rule):
     """The gradient over the root of the sum of all squares so far.
 
     Args:
@@ -35,28 +34,35 @@ def scale_by_adagrad(
     Raises:
       ValueError: for an option out of range.
     """
-    check_non_negative("adagrad", initial_accumulator_value=initial_accumulator_value, eps=eps)
-    check_choice("adagrad", ("outside", "inside"), eps_placement=eps_placement)
 
-    def init(p):
-        return AdagradSlots(nu=real_slot(p, initial_accumulator_value))
+    initial_accumulator_value: AtLeastZero = 0.0
+    eps: AtLeastZero = 1e-10
+    eps_placement: Literal["outside", "inside"] = "outside"
 
-    def update(g, slots, p, count):
+    Slots = AdagradSlots
+    scale_invariant = True
+
+    def init(self, p: Any) -> AdagradSlots:
+        return AdagradSlots(nu=real_slot(p, self.initial_accumulator_value))
+
+    def update(self, g: Array, slots: AdagradSlots, p: Any, step: Step) -> Moved[AdagradSlots]:
         nu = add_square(slots.nu, g)
-        return divided(g, denominator(nu, eps, eps_placement)), AdagradSlots(nu)
-
-    return leafwise(AdagradSlots, init, update)
+        return divided(g, denominator(nu, self.eps, self.eps_placement)), AdagradSlots(nu)
 
 
-scale_by_rss = scale_by_adagrad
+scale_by_adagrad = direction_of(Adagrad, "scale_by_adagrad")
 
 
+scale_by_rss = direction_of(Adagrad, "scale_by_rss")
+
+
+@constructor
 def adagrad(
     learning_rate: Scalar | Schedule,
     *,
     initial_accumulator_value: Scalar = 0.0,
     eps: Scalar = 1e-10,
-    eps_placement: str = "outside",
+    eps_placement: Literal["outside", "inside"] = "outside",
 ) -> Transformation:
     """AdaGrad, the direction of `scale_by_adagrad`.
 
@@ -69,4 +75,25 @@ def adagrad(
     >>> float(updates)
     -0.5
     """
-    return descend(scale_by_adagrad(initial_accumulator_value, eps, eps_placement), learning_rate)
+    return descend(Adagrad(initial_accumulator_value, eps, eps_placement), learning_rate)
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=adagrad,
+        rule=Adagrad,
+        formula="nu = nu + g², d = g / (√nu + eps)",
+        when="sparse features, convex problems",
+        slots=1,
+        learning_rate=0.01,
+        quadratic_rate=0.1,
+        gallery_rate=0.3,
+        presets={
+            "paper": {},
+            "torch": {},
+            "keras": {"eps": 1e-07, "initial_accumulator_value": 0.1, "eps_placement": "inside"},
+            "optax": {"eps": 1e-07, "initial_accumulator_value": 0.1, "eps_placement": "inside"},
+        },
+        other_names=("scale_by_rss",),
+    ),
+)

@@ -10,7 +10,7 @@ Two slots a parameter. When to use it: the first to try; `adamw` for whatever is
 Departures: none by default. Where other libraries put eps: `eps_placement`, `eps_root`.
 """
 
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from adaptive_optax.core.arrays import (
     bias,
@@ -24,17 +24,20 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.checks import (
-    check_choice,
-    check_fraction,
-    check_non_negative,
     check_params,
 )
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed, Squares
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.rule import Moment, Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
-EPS_PLACEMENTS = ("outside", "inside", "uncorrected")
+EpsPlacement: TypeAlias = Literal["outside", "inside", "uncorrected"]
+ADAM_MOMENTS = {
+    "mu": Moment("gradient", "b1", "corrected"),
+    "nu": Moment("square", "b2", "corrected"),
+}
 
 
 class AdamSlots(NamedTuple):
@@ -44,14 +47,7 @@ class AdamSlots(NamedTuple):
     nu: Squares  # average of |g|^2
 
 
-def scale_by_adam(
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
-    l2: Scalar = 0.0,
-) -> Transformation:
+class Adam(Rule):
     """Adam's direction.
 
     Args:
@@ -64,42 +60,41 @@ def scale_by_adam(
       l2: weight of the L2 penalty l2/2 |p|^2 whose gradient is added to g, at least 0.
 
     Raises:
-      ValueError: for an option out of range; at update, where l2 is on and params are missing.
+      ValueError: for an option out of range; at update, if l2 is on and params are missing.
     """
-    _check("adam", b1, b2, eps, eps_root, eps_placement)
-    check_non_negative("adam", l2=l2)
-    penalized = not (isinstance(l2, int | float) and l2 == 0)
 
-    def init(p):
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-8
+    eps_root: AtLeastZero = 0.0
+    eps_placement: EpsPlacement = "outside"
+    l2: AtLeastZero = 0.0
+
+    Slots = AdamSlots
+    scale_invariant = True
+    moments = ADAM_MOMENTS
+
+    def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def per_step(count):
-        return bias(b1, count), bias(b2, count)
+    def per_step(self, step: Step) -> tuple[Array, Array]:
+        return bias(self.b1, step.count), bias(self.b2, step.count)
 
-    def update(g, slots, p, biases):
-        if penalized:
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
+        mu_bias, nu_bias = step.shared
+        if not (isinstance(self.l2, int | float) and self.l2 == 0):
             check_params("adam", "l2", p)
-            g = g + scaled(p, l2)
-        mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
-        mu_hat = debias(mu, biases[0])
-        root = denominator(nu, eps, eps_placement, eps_root, biases[1])
-        return divided(mu_hat, root), AdamSlots(mu, nu)
-
-    return leafwise(AdamSlots, init, update, per_step=per_step)
+            g = g + scaled(p, self.l2)
+        mu, nu = ema(slots.mu, g, self.b1), ema_of_squares(slots.nu, g, self.b2)
+        root = denominator(nu, self.eps, self.eps_placement, self.eps_root, nu_bias)
+        return divided(debias(mu, mu_bias), root), AdamSlots(mu, nu)
 
 
-scale_by_adamw = scale_by_adam
+scale_by_adam = direction_of(Adam, "scale_by_adam")
+scale_by_adamw = direction_of(Adam, "scale_by_adamw")
 
 
-def _check(
-    name: str, b1: Scalar, b2: Scalar, eps: Scalar, eps_root: Scalar, eps_placement: str
-) -> None:
-    """The options that `adam` and `adamw` share, by the name of the one that was called."""
-    check_fraction(name, b1=b1, b2=b2)
-    check_non_negative(name, eps=eps, eps_root=eps_root)
-    check_choice(name, EPS_PLACEMENTS, eps_placement=eps_placement)
-
-
+@constructor
 def adam(
     learning_rate: Scalar | Schedule,
     *,
@@ -107,7 +102,7 @@ def adam(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     l2: Scalar = 0.0,
 ) -> Transformation:
     """Adam, the direction of `scale_by_adam`; under a constant gradient every step is the rate.
@@ -119,9 +114,10 @@ def adam(
     >>> round(float(updates), 6)
     -0.25
     """
-    return descend(scale_by_adam(b1, b2, eps, eps_root, eps_placement, l2), learning_rate)
+    return descend(Adam(b1, b2, eps, eps_root, eps_placement, l2), learning_rate)
 
 
+@constructor
 def adamw(
     learning_rate: Scalar | Schedule,
     *,
@@ -129,7 +125,7 @@ def adamw(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     weight_decay: Scalar | Schedule = 1e-2,
     mask: Mask | None = None,
     independent_decay: bool = False,
@@ -146,12 +142,40 @@ def adamw(
     >>> round(float(updates), 6)
     -0.3
     """
-    _check("adamw", b1, b2, eps, eps_root, eps_placement)
     return descend(
-        scale_by_adam(b1, b2, eps, eps_root, eps_placement),
+        Adam(b1, b2, eps, eps_root, eps_placement),
         learning_rate,
         weight_decay=weight_decay,
         mask=mask,
         independent_decay=independent_decay,
-        name="adamw",
     )
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=adam,
+        rule=Adam,
+        formula="d = mu_hat / (√nu_hat + eps)",
+        when="the first to try",
+        presets={
+            "paper": {},
+            "torch": {},
+            "keras": {"eps": 1e-7, "eps_placement": "uncorrected"},
+            "optax": {},
+        },
+        variants={"adam-l2": Variant({"l2": 0.01})},
+    ),
+    OptimizerRecord(
+        constructor=adamw,
+        rule=Adam,
+        formula="Adam's d + weight_decay p",
+        when="the default for transformers and whatever is regularized",
+        presets={
+            "paper": {"independent_decay": True},
+            "torch": {},
+            "keras": {"eps": 1e-7, "eps_placement": "uncorrected", "weight_decay": 4e-3},
+            "optax": {"weight_decay": 1e-4},
+        },
+        variants={"adamw-independent": Variant({"weight_decay": 1e-3, "independent_decay": True})},
+    ),
+)

@@ -3,12 +3,12 @@
     mu <- b1 mu + (1 - b1) g        nu <- max(b2 nu, |g|)
     d = mu / (1 - b1^t) / nu
 
-Two slots a parameter. When to use it: gradients with rare large values, such as embeddings; no
+Two slots per parameter. When to use it: gradients with rare large values, such as embeddings; no
 step exceeds the rate by much. Departures: none by default; d is 0 where nu is. Libraries add an
 eps: Keras beside nu, torch and optax to |g| inside the maximum (`eps_placement="inside"`).
 """
 
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 
@@ -23,11 +23,12 @@ from adaptive_optax.core.arrays import (
     shifted,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_choice, check_fraction, check_non_negative
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import NonNegative, Signed
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.optimizers.record import OptimizerRecord
 
 
 class AdamaxSlots(NamedTuple):
@@ -37,9 +38,7 @@ class AdamaxSlots(NamedTuple):
     nu: NonNegative  # largest |g|, fading; not squared
 
 
-def scale_by_adamax(
-    b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 0.0, eps_placement: str = "outside"
-) -> Transformation:
+class Adamax(Rule):
     """AdaMax's direction.
 
     Args:
@@ -51,32 +50,39 @@ def scale_by_adamax(
     Raises:
       ValueError: for an option out of range.
     """
-    check_fraction("adamax", b1=b1, b2=b2)
-    check_non_negative("adamax", eps=eps)
-    check_choice("adamax", ("outside", "inside"), eps_placement=eps_placement)
-    inside, outside = (eps, 0.0) if eps_placement == "inside" else (0.0, eps)
 
-    def init(p):
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 0.0
+    eps_placement: Literal["outside", "inside"] = "outside"
+
+    Slots = AdamaxSlots
+    scale_invariant = True
+
+    def init(self, p: Any) -> AdamaxSlots:
         return AdamaxSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def per_step(count):
-        return bias(b1, count)
+    def per_step(self, step: Step) -> Any:
+        return bias(self.b1, step.count)
 
-    def update(g, slots, p, mu_bias):
-        mu = ema(slots.mu, g, b1)
-        nu = jnp.maximum(shifted(jnp.abs(g), inside), scaled(slots.nu, b2))
-        return divided(debias(mu, mu_bias), floored(shifted(nu, outside))), AdamaxSlots(mu, nu)
+    def update(self, g: Array, slots: AdamaxSlots, p: Any, step: Step) -> Moved[AdamaxSlots]:
+        inside, outside = (self.eps, 0.0) if self.eps_placement == "inside" else (0.0, self.eps)
+        mu = ema(slots.mu, g, self.b1)
+        nu = jnp.maximum(shifted(jnp.abs(g), inside), scaled(slots.nu, self.b2))
+        return divided(debias(mu, step.shared), floored(shifted(nu, outside))), AdamaxSlots(mu, nu)
 
-    return leafwise(AdamaxSlots, init, update, per_step=per_step)
+
+scale_by_adamax = direction_of(Adamax, "scale_by_adamax")
 
 
+@constructor
 def adamax(
     learning_rate: Scalar | Schedule,
     *,
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
     eps: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: Literal["outside", "inside"] = "outside",
     weight_decay: Scalar | Schedule = 0.0,
     mask: Mask | None = None,
 ) -> Transformation:
@@ -89,5 +95,22 @@ def adamax(
     >>> round(float(updates), 6)
     -0.25
     """
-    direction = scale_by_adamax(b1, b2, eps, eps_placement)
+    direction = Adamax(b1, b2, eps, eps_placement)
     return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=adamax,
+        rule=Adamax,
+        formula="d = mu_hat / nu, nu = max(b2 nu, |g|)",
+        when="embeddings; rare large gradients",
+        learning_rate=0.002,
+        presets={
+            "paper": {},
+            "torch": {"eps_placement": "inside", "eps": 1e-8},
+            "keras": {"eps": 1e-07},
+            "optax": {"eps_placement": "inside", "eps": 1e-8},
+        },
+    ),
+)

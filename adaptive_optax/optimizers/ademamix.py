@@ -6,14 +6,13 @@ Pagliardini, Ablin & Grangier, 2024, arXiv:2409.03137:
     mu_slow <- b3_t mu_slow + (1 - b3_t) g
     d = (mu / (1 - b1^t) + alpha_t mu_slow) / (sqrt(nu / (1 - b2^t)) + eps)
 
-Three slots a parameter. When to use it: long runs of language models, with warmup_steps the whole
+Three slots per parameter. When to use it: long runs of language models, with warmup_steps the whole
 run: alpha_t rises linearly to alpha, and b3_t from b1 to b3 so that the half-life of mu_slow
 grows linearly. Departures: none; without warmup_steps alpha and b3 are constant.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -30,16 +29,16 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.checks import (
-    check_choice,
-    check_fraction,
-    check_non_negative,
+    caller,
     check_steps,
 )
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import NonNegative, Signed
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
-from adaptive_optax.optimizers.adam import EPS_PLACEMENTS
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.optimizers.adam import EpsPlacement
+from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
 class AdemamixSlots(NamedTuple):
@@ -50,15 +49,7 @@ class AdemamixSlots(NamedTuple):
     nu: NonNegative  # average of |g|^2
 
 
-def scale_by_ademamix(
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    b3: Scalar = 0.9999,
-    alpha: Scalar = 5.0,
-    warmup_steps: int | None = None,
-    eps: Scalar = 1e-8,
-    eps_placement: str = "outside",
-) -> Transformation:
+class Ademamix(Rule):
     """AdEMAMix's direction.
 
     Args:
@@ -73,33 +64,47 @@ def scale_by_ademamix(
     Raises:
       TypeError, ValueError: for an option of the wrong kind or range.
     """
-    check_fraction("ademamix", b1=b1, b2=b2, b3=b3)
-    check_non_negative("ademamix", alpha=alpha, eps=eps)
-    check_choice("ademamix", EPS_PLACEMENTS, eps_placement=eps_placement)
-    if warmup_steps is not None:
-        check_steps("ademamix", warmup_steps=warmup_steps)
-        for name, decay in (("b1", b1), ("b3", b3)):
-            if isinstance(decay, int | float) and decay == 0:
-                raise ValueError(f"ademamix({name}=0): with warmup_steps {name} must be above 0.")
 
-    def init(p):
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    b3: Fraction = 0.9999
+    alpha: AtLeastZero = 5.0
+    warmup_steps: int | None = None
+    eps: AtLeastZero = 1e-8
+    eps_placement: EpsPlacement = "outside"
+
+    Slots = AdemamixSlots
+    scale_invariant = True
+
+    def check(self) -> None:
+        if self.warmup_steps is not None:
+            check_steps(warmup_steps=self.warmup_steps)
+            for name, decay in (("b1", self.b1), ("b3", self.b3)):
+                if isinstance(decay, int | float) and decay == 0:
+                    raise ValueError(
+                        f"{caller()}({name}=0): with warmup_steps {name} must be above 0."
+                    )
+
+    def init(self, p: Any) -> AdemamixSlots:
         return AdemamixSlots(mu=zeros_slot(p), mu_slow=zeros_slot(p), nu=real_slot(p))
 
-    def per_step(count):
-        weight, decay = _mixture(count, b1, b3, alpha, warmup_steps)
-        return bias(b1, count), bias(b2, count), weight, decay
+    def per_step(self, step: Step) -> Any:
+        weight, decay = _mixture(step.count, self.b1, self.b3, self.alpha, self.warmup_steps)
+        return bias(self.b1, step.count), bias(self.b2, step.count), weight, decay
 
-    def update(g, slots, p, at):
-        mu_bias, nu_bias, weight, decay = at
-        mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
+    def update(self, g: Array, slots: AdemamixSlots, p: Any, step: Step) -> Moved[AdemamixSlots]:
+        mu_bias, nu_bias, weight, decay = step.shared
+        mu, nu = ema(slots.mu, g, self.b1), ema_of_squares(slots.nu, g, self.b2)
         mu_slow = ema(slots.mu_slow, g, decay)
         mixed = debias(mu, mu_bias) + scaled(mu_slow, weight)
-        root = denominator(nu, eps, eps_placement, correction=nu_bias)
+        root = denominator(nu, self.eps, self.eps_placement, correction=nu_bias)
         return divided(mixed, root), AdemamixSlots(mu, mu_slow, nu)
 
-    return leafwise(AdemamixSlots, init, update, per_step=per_step)
+
+scale_by_ademamix = direction_of(Ademamix, "scale_by_ademamix")
 
 
+@constructor
 def ademamix(
     learning_rate: Scalar | Schedule,
     *,
@@ -109,7 +114,7 @@ def ademamix(
     alpha: Scalar = 5.0,
     warmup_steps: int | None = None,
     eps: Scalar = 1e-8,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     weight_decay: Scalar | Schedule = 0.0,
     mask: Mask | None = None,
 ) -> Transformation:
@@ -122,12 +127,12 @@ def ademamix(
     >>> round(float(updates), 6)
     -0.35
     """
-    direction = scale_by_ademamix(b1, b2, b3, alpha, warmup_steps, eps, eps_placement)
+    direction = Ademamix(b1, b2, b3, alpha, warmup_steps, eps, eps_placement)
     return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
 
 
 def _mixture(
-    count: jax.Array, b1: Scalar, b3: Scalar, alpha: Scalar, warmup_steps: int | None
+    count: Array, b1: Scalar, b3: Scalar, alpha: Scalar, warmup_steps: int | None
 ) -> tuple[Scalar, Scalar]:
     """alpha_t and b3_t."""
     if warmup_steps is None:
@@ -136,3 +141,18 @@ def _mixture(
     # exp(log b1 log b3 / ((1 - x) log b3 + x log b1)): 1 / log b3_t goes linearly between the two.
     inverse = scaled(1 - done, 1 / log(b1)) + scaled(done, 1 / log(b3))
     return scaled(done, alpha), jnp.exp(1 / inverse)
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=ademamix,
+        rule=Ademamix,
+        formula="d = (mu_hat + alpha mu_slow) / (√nu_hat + eps)",
+        when="long runs of language models",
+        slots=3,
+        quadratic_rate=0.01,
+        gallery_rate=0.03,
+        presets={"paper": {}, "optax": {}},
+        variants={"ademamix-warm-up": Variant({"warmup_steps": 1000})},
+    ),
+)

@@ -10,6 +10,8 @@ Departures: none. The clip is of the paper's revision of November 2024; `clip_po
 first version.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -23,19 +25,15 @@ from adaptive_optax.core.arrays import (
     root,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_fraction, check_non_negative
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.descend import descend, direction_of
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import AdamSlots
+from adaptive_optax.optimizers.record import OptimizerRecord
 
 
-def scale_by_adopt(
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.9999,
-    eps: Scalar = 1e-6,
-    clip_power: Scalar | None = 0.25,
-) -> Transformation:
+class Adopt(Rule):
     """ADOPT's direction.
 
     Args:
@@ -48,31 +46,40 @@ def scale_by_adopt(
     Raises:
       ValueError: for an option out of range.
     """
-    check_fraction("adopt", b1=b1, b2=b2)
-    check_non_negative("adopt", eps=eps)
-    if clip_power is not None:
-        check_non_negative("adopt", clip_power=clip_power)
 
-    def init(p):
+    b1: Fraction = 0.9
+    b2: Fraction = 0.9999
+    eps: AtLeastZero = 1e-06
+    clip_power: AtLeastZero | None = 0.25
+
+    Slots = AdamSlots
+    scale_invariant = True
+
+    def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def per_step(count):
-        done = elapsed(jnp.maximum(count - 1, 1))
-        return count == 1, None if clip_power is None else done**clip_power
+    def per_step(self, step: Step) -> Any:
+        done = elapsed(jnp.maximum(step.count - 1, 1))
+        return step.count == 1, None if self.clip_power is None else done**self.clip_power
 
-    def update(g, slots, p, at):
-        first, limit = at
-        u = divided(g, jnp.maximum(root(slots.nu), jnp.asarray(eps, slots.nu.dtype)))
+    def waits(self, step: Step) -> Any:
+        return step.shared[0]
+
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
+        first, limit = step.shared
+        u = divided(g, jnp.maximum(root(slots.nu), jnp.asarray(self.eps, slots.nu.dtype)))
         u = u if limit is None else clipped(u, limit)
         u = jnp.where(first, jnp.zeros_like(g), u)
-        mu = ema(slots.mu, u, b1)
+        mu = ema(slots.mu, u, self.b1)
         start = add_square(jnp.zeros_like(slots.nu), g)
-        nu = jnp.where(first, start, ema_of_squares(slots.nu, g, b2))
+        nu = jnp.where(first, start, ema_of_squares(slots.nu, g, self.b2))
         return mu, AdamSlots(mu, nu)
 
-    return leafwise(AdamSlots, init, update, per_step=per_step, waits=lambda at: at[0])
+
+scale_by_adopt = direction_of(Adopt, "scale_by_adopt")
 
 
+@constructor
 def adopt(
     learning_rate: Scalar | Schedule,
     *,
@@ -94,5 +101,16 @@ def adopt(
     >>> round(float(updates), 6)
     -0.1
     """
-    direction = scale_by_adopt(b1, b2, eps, clip_power)
+    direction = Adopt(b1, b2, eps, clip_power)
     return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=adopt,
+        rule=Adopt,
+        formula="mu of clip(g / √nu), nu without g yet",
+        when="as Adam, whatever b2 is",
+        presets={"paper": {}, "optax": {}},
+    ),
+)

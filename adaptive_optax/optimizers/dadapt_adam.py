@@ -7,7 +7,7 @@
     p <- p - mu / (sqrt(nu) + eps) - s weight_decay p
     d <- max(d, r / ((1 - b3) |grad_sum|_1))        r and the 1-norm over the whole tree
 
-Three slots a parameter. When to use it: where no learning rate is to be tuned; `prodigy`, which
+Three slots per parameter. When to use it: where no learning rate is to be tuned; `prodigy`, which
 followed it, does better in its authors' tests. Departures: the paper corrects no bias
 (`bias_correction=False`, its preset), but then d overshoots: on |x| by up to 4.9 times, with the
 correction by 2.3. The old nu in r is of the authors' code; the paper's algorithm has the new one.
@@ -26,19 +26,23 @@ from adaptive_optax.core.arrays import (
     inner_product,
     real_slot,
     scaled,
+    wide,
     zeros_slot,
 )
-from adaptive_optax.core.checks import (
-    check_flag,
-    check_fraction,
-    check_non_negative,
-    check_positive,
-    check_rate,
-)
-from adaptive_optax.core.descend import decaying, downhill
+from adaptive_optax.core.lifting import DOWNHILL, lift
 from adaptive_optax.core.roles import NonNegative, Signed
-from adaptive_optax.core.treewise import treewise, wide
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.rule import Moved, Step, TreeRule
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import (
+    AboveZero,
+    Array,
+    AtLeastZero,
+    Fraction,
+    Mask,
+    Scalar,
+    Schedule,
+)
+from adaptive_optax.optimizers.record import OptimizerRecord
 
 
 class DadaptShared(NamedTuple):
@@ -63,6 +67,74 @@ class Measures(NamedTuple):
     length: Any  # 1-norm of the new grad_sum
 
 
+class DadaptAdam(TreeRule):
+    """D-Adapted Adam's step, uphill, with its learning rate and weight decay in it.
+
+    Args:
+      b1: decay of the mean, in [0, 1).
+      b2: decay of the second moment, in [0, 1).
+      eps: keeps the denominator off zero, at least 0.
+      d0: the first distance, above 0, and below the true one.
+      bias_correction: multiplies s by sqrt(1 - b2^t) / (1 - b1^t).
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range; at update, where params
+        are missing.
+    """
+
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-8
+    d0: AboveZero = 1e-6
+    bias_correction: bool = True
+
+    Slots = DadaptSlots
+    takes_rate = True
+    takes_decay = True
+    scale_invariant = True
+
+    @property
+    def b3(self) -> Scalar:
+        """Decay of the sums."""
+        return self.b2**0.5
+
+    def start(self, leaves: list[Array]) -> DadaptShared:
+        return DadaptShared(wide(self.d0), wide(0.0))
+
+    def init(self, p: Any) -> DadaptSlots:
+        return DadaptSlots(zeros_slot(p), real_slot(p), zeros_slot(p))
+
+    def per_step(self, step: Step) -> Any:
+        """The learning rate, with the factor of both biases."""
+        rate: Any = 1.0 if step.learning_rate is None else step.learning_rate
+        if not self.bias_correction:
+            return rate * 1.0
+        return rate * (jnp.sqrt(bias(self.b2, step.count)) / bias(self.b1, step.count))
+
+    def measure(self, g: Array, slots: DadaptSlots, p: Array, step: Step) -> Measures:
+        whitened = divided(slots.grad_sum, denominator(slots.nu, self.eps, "outside"))
+        grad_sum = ema(slots.grad_sum, scaled(g, step.shared * step.tree.distance), self.b3)
+        return Measures(inner_product(g, whitened), jnp.sum(jnp.abs(grad_sum)))
+
+    def settle(self, measures: Measures, step: Step) -> tuple[DadaptShared, Array]:
+        shared = step.tree
+        step_size = step.shared * shared.distance
+        numerator = ema(shared.numerator, step_size * jnp.sum(measures.inner), self.b3)
+        length = scaled(jnp.sum(measures.length), 1 - self.b3)
+        found = numerator / jnp.where(length > 0, length, 1.0)
+        distance = jnp.maximum(shared.distance, jnp.where(length > 0, found, 0.0))
+        return DadaptShared(distance, numerator), step_size
+
+    def update(self, g: Array, slots: DadaptSlots, p: Any, step: Step) -> Moved[DadaptSlots]:
+        step_size = step.shared
+        mu = ema(slots.mu, scaled(g, step_size), self.b1)
+        nu = ema_of_squares(slots.nu, g, self.b2)
+        u = divided(mu, denominator(nu, self.eps, "outside"))
+        u = u if step.decay is None else u + scaled(scaled(p, step.decay), step_size)
+        return u, DadaptSlots(mu, nu, ema(slots.grad_sum, scaled(g, step_size), self.b3))
+
+
+@constructor
 def scale_by_dadapt_adam(
     learning_rate: Scalar | Schedule = 1.0,
     b1: Scalar = 0.9,
@@ -89,55 +161,15 @@ def scale_by_dadapt_adam(
       TypeError, ValueError: for an option of the wrong kind or range; at update, where params
         are missing.
     """
-    check_flag("dadapt_adam", bias_correction=bias_correction)
-    check_fraction("dadapt_adam", b1=b1, b2=b2)
-    check_non_negative("dadapt_adam", eps=eps)
-    check_positive("dadapt_adam", d0=d0)
-    check_rate("dadapt_adam", learning_rate=learning_rate, weight_decay=weight_decay)
-    b3 = b2**0.5
-
-    def start(leaves):
-        return DadaptShared(wide(d0), wide(0.0))
-
-    def init(p):
-        return DadaptSlots(zeros_slot(p), real_slot(p), zeros_slot(p))
-
-    def per_step(count, rate):
-        return rate * (jnp.sqrt(bias(b2, count)) / bias(b1, count) if bias_correction else 1.0)
-
-    def measure(g, slots, p, shared, rate):
-        whitened = divided(slots.grad_sum, denominator(slots.nu, eps, "outside"))
-        grad_sum = ema(slots.grad_sum, scaled(g, rate * shared.distance), b3)
-        return Measures(inner_product(g, whitened), jnp.sum(jnp.abs(grad_sum)))
-
-    def settle(measures, shared, rate):
-        step_size = rate * shared.distance
-        numerator = ema(shared.numerator, step_size * jnp.sum(measures.inner), b3)
-        length = scaled(jnp.sum(measures.length), 1 - b3)
-        found = numerator / jnp.where(length > 0, length, 1.0)
-        distance = jnp.maximum(shared.distance, jnp.where(length > 0, found, 0.0))
-        return DadaptShared(distance, numerator), step_size
-
-    def update(g, slots, p, step_size, share):
-        mu = ema(slots.mu, scaled(g, step_size), b1)
-        nu = ema_of_squares(slots.nu, g, b2)
-        step = divided(mu, denominator(nu, eps, "outside"))
-        step = step if share is None else step + scaled(scaled(p, share), step_size)
-        return step, DadaptSlots(mu, nu, ema(slots.grad_sum, scaled(g, step_size), b3))
-
-    return treewise(
-        DadaptSlots,
-        init,
-        update,
-        start=start,
-        measure=measure,
-        settle=settle,
-        per_step=per_step,
-        extras=decaying("dadapt_adam", weight_decay, mask),
+    return lift(
+        DadaptAdam(b1, b2, eps, d0, bias_correction),
         learning_rate=learning_rate,
-    )
+        weight_decay=weight_decay,
+        mask=mask,
+    ).transformation()
 
 
+@constructor
 def dadapt_adam(
     learning_rate: Scalar | Schedule = 1.0,
     *,
@@ -161,7 +193,27 @@ def dadapt_adam(
     >>> 0.25 < float(state.shared.distance) < 4
     True
     """
-    direction = scale_by_dadapt_adam(
-        learning_rate, b1, b2, eps, d0, bias_correction, weight_decay, mask
-    )
-    return downhill(direction)
+    return lift(
+        DadaptAdam(b1, b2, eps, d0, bias_correction),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
+        descent=DOWNHILL,
+    ).transformation()
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=dadapt_adam,
+        rule=DadaptAdam,
+        family="no rate",
+        formula="Adam times d, d from <g, sum of g>",
+        when="no learning rate to tune",
+        slots=3,
+        learning_rate=1.0,
+        quadratic_rate=1.0,
+        gallery_rate=1.0,
+        presets={"paper": {"bias_correction": False}, "optax": {}},
+        optax_name="dadapt_adamw",
+    ),
+)

@@ -7,7 +7,7 @@ Khaled, Mishchenko & Jin, 2023, arXiv:2305.16284.
     DoG     size^2 <- size^2 + |g|^2                     d = distance g / sqrt(size^2 + eps)
     DoWG    size^2 <- size^2 + distance^2 |g|^2          d = distance^2 g / (size + eps)
 
-All norms are of the whole tree. One slot a parameter, p_0, and another for DoG's average. When to
+All norms are of the whole tree. One slot per parameter, p_0, and another for DoG's average. When to
 use it: no learning rate to tune, a rate of 1; DoG is made to be evaluated at its average,
 `eval_params(state, params)`. Departures: none. For weight decay chain
 `optax.add_decayed_weights` before it, as part of the loss.
@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from adaptive_optax.core.arrays import norm, scaled
-from adaptive_optax.core.checks import check_non_negative, check_positive
-from adaptive_optax.core.descend import descend, walking
-from adaptive_optax.core.treewise import norm_of_all, treewise, wide
-from adaptive_optax.core.types import Scalar, Schedule, Transformation
+from adaptive_optax.core.arrays import norm, norm_of_all, scaled, wide
+from adaptive_optax.core.descend import descend, direction_of
+from adaptive_optax.core.rule import Moved, Step, TreeRule
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import AboveZero, Array, AtLeastZero, Scalar, Schedule
+from adaptive_optax.optimizers.record import OptimizerRecord
 from adaptive_optax.wrappers.averaged import averaged
 
 
@@ -45,7 +46,7 @@ class Lengths(NamedTuple):
     gradient: Any
 
 
-def scale_by_dog(initial_distance: Scalar = 1e-6, eps: Scalar = 1e-8) -> Transformation:
+class Dog(TreeRule):
     """The gradient times DoG's step size.
 
     Args:
@@ -56,24 +57,34 @@ def scale_by_dog(initial_distance: Scalar = 1e-6, eps: Scalar = 1e-8) -> Transfo
     Raises:
       ValueError: for an option out of range; at update, where params are missing.
     """
-    check_positive("dog", initial_distance=initial_distance)
-    check_non_negative("dog", eps=eps)
 
-    def start(leaves):
-        return DogShared(
-            scaled(1 + norm_of_all([norm(p) for p in leaves]), initial_distance), wide(0.0)
-        )
+    initial_distance: AboveZero = 1e-6
+    eps: AtLeastZero = 1e-8
 
-    def settle(lengths, shared):
-        distance = jnp.maximum(shared.distance, norm(lengths.moved))
-        size = norm_of_all([shared.size, norm(lengths.gradient)])
-        below = norm_of_all([size, jnp.sqrt(wide(eps))])
+    Slots = DogSlots
+    scale_invariant = True
+
+    def start(self, leaves: list[Array]) -> DogShared:
+        size = 1 + norm_of_all([norm(p) for p in leaves])
+        return DogShared(scaled(size, self.initial_distance), wide(0.0))
+
+    def init(self, p: Any) -> DogSlots:
+        return DogSlots(anchor=p)
+
+    def measure(self, g: Array, slots: DogSlots, p: Array, step: Step) -> Lengths:
+        return Lengths(norm(p - slots.anchor), norm(g))
+
+    def settle(self, measures: Lengths, step: Step) -> tuple[DogShared, Array]:
+        distance = jnp.maximum(step.tree.distance, norm(measures.moved))
+        size = norm_of_all([step.tree.size, norm(measures.gradient)])
+        below = norm_of_all([size, jnp.sqrt(wide(self.eps))])
         return DogShared(distance, size), distance / jnp.where(below > 0, below, 1.0)
 
-    return _distance_over("scale_by_dog", start, settle)
+    def update(self, g: Array, slots: DogSlots, p: Any, step: Step) -> Moved[DogSlots]:
+        return scaled(g, step.shared), slots
 
 
-def scale_by_dowg(initial_distance: Scalar = 1e-2, eps: Scalar = 1e-4) -> Transformation:
+class Dowg(Dog):
     """The gradient times DoWG's step size.
 
     Args:
@@ -83,21 +94,25 @@ def scale_by_dowg(initial_distance: Scalar = 1e-2, eps: Scalar = 1e-4) -> Transf
     Raises:
       ValueError: for an option out of range; at update, where params are missing.
     """
-    check_positive("dowg", initial_distance=initial_distance)
-    check_non_negative("dowg", eps=eps)
 
-    def start(leaves):
-        return DogShared(wide(initial_distance), wide(0.0))
+    initial_distance: AboveZero = 1e-2
+    eps: AtLeastZero = 1e-4
 
-    def settle(lengths, shared):
-        distance = jnp.maximum(shared.distance, norm(lengths.moved))
-        size = norm_of_all([shared.size, distance * norm(lengths.gradient)])
-        below = size + wide(eps)
+    def start(self, leaves: list[Array]) -> DogShared:
+        return DogShared(wide(self.initial_distance), wide(0.0))
+
+    def settle(self, measures: Lengths, step: Step) -> tuple[DogShared, Array]:
+        distance = jnp.maximum(step.tree.distance, norm(measures.moved))
+        size = norm_of_all([step.tree.size, distance * norm(measures.gradient)])
+        below = size + wide(self.eps)
         return DogShared(distance, size), distance * (distance / jnp.where(below > 0, below, 1.0))
 
-    return _distance_over("scale_by_dowg", start, settle)
+
+scale_by_dog = direction_of(Dog, "scale_by_dog")
+scale_by_dowg = direction_of(Dowg, "scale_by_dowg")
 
 
+@constructor
 def dog(
     learning_rate: Scalar | Schedule = 1.0,
     *,
@@ -116,10 +131,10 @@ def dog(
     >>> [round(float(u), 4) for u in updates]
     [-0.15, -0.2]
     """
-    tx = averaged(descend(scale_by_dog(initial_distance, eps), learning_rate))
-    return walking(tx, learning_rate)
+    return averaged(descend(Dog(initial_distance, eps), learning_rate, name="dog"))
 
 
+@constructor
 def dowg(
     learning_rate: Scalar | Schedule = 1.0,
     *,
@@ -135,27 +150,31 @@ def dowg(
     >>> [round(float(u), 4) for u in updates]
     [-0.15, -0.2]
     """
-    return descend(scale_by_dowg(initial_distance, eps), learning_rate)
+    return descend(Dowg(initial_distance, eps), learning_rate)
 
 
-def _distance_over(name, start, settle) -> Transformation:
-    """The gradient times what `settle` makes of the distance and the gradients' norms."""
-
-    def init(p):
-        return DogSlots(anchor=p)
-
-    def measure(g, slots, p, shared, count):
-        return Lengths(norm(p - slots.anchor), norm(g))
-
-    def update(g, slots, p, step_size):
-        return scaled(g, step_size), slots
-
-    return treewise(
-        DogSlots,
-        init,
-        update,
-        name=name,
-        start=start,
-        measure=measure,
-        settle=lambda lengths, shared, count: settle(lengths, shared),
-    )
+RECORDS = (
+    OptimizerRecord(
+        constructor=dog,
+        rule=Dog,
+        family="no rate",
+        formula="d = g max|p - p_0| / √(sum of |g|²), and an average",
+        when="no learning rate to tune; evaluate the average",
+        learning_rate=1.0,
+        quadratic_rate=1.0,
+        gallery_rate=1.0,
+        presets={"paper": {}, "optax": {}},
+    ),
+    OptimizerRecord(
+        constructor=dowg,
+        rule=Dowg,
+        family="no rate",
+        formula="d = g r² / √(sum of r² |g|²), r = max|p - p_0|",
+        when="no learning rate to tune",
+        slots=1,
+        learning_rate=1.0,
+        quadratic_rate=1.0,
+        gallery_rate=1.0,
+        presets={"paper": {}, "optax": {}},
+    ),
+)

@@ -3,10 +3,12 @@
     r = mu_hat / (sqrt(nu_hat) + eps) + weight_decay p          mu_hat, nu_hat as Adam's
     d = phi(|p|) / |r| r                                        the norms of the leaf
 
-Every leaf moves by the learning rate times its own norm. Two slots a parameter. When to use it:
+Every leaf moves by the learning rate times its own norm. Two slots per parameter. When to use it:
 batches of tens of thousands of examples. Departures: none; phi is the identity or a clip
 (`norm_bounds`), and the ratio is 1 where a norm is 0, such as that of a bias at its start.
 """
+
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -23,19 +25,76 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.checks import (
-    check_fraction,
-    check_non_negative,
+    caller,
     check_numbers,
     check_params,
-    check_rate,
 )
-from adaptive_optax.core.descend import decaying, descend
-from adaptive_optax.core.leafwise import lift
-from adaptive_optax.core.lift import Rule
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
-from adaptive_optax.optimizers.adam import AdamSlots
+from adaptive_optax.core.lifting import COUPLED, lift
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.optimizers.adam import ADAM_MOMENTS, AdamSlots
+from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
+class Lamb(Rule):
+    """LAMB's direction, which holds its weight decay: `step.decay`.
+
+    Args:
+      b1: decay of the mean, in [0, 1).
+      b2: decay of the second moment, in [0, 1).
+      eps: keeps the denominator off zero, at least 0.
+      eps_root: added to nu_hat under the root, at least 0; 0 in the paper.
+      norm_bounds: least and largest |p| that counts, 0 <= least <= largest; None has no bounds.
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range; at update, where params
+        are missing.
+    """
+
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-6
+    eps_root: AtLeastZero = 0.0
+    norm_bounds: tuple[float, float] | None = None
+
+    Slots = AdamSlots
+    takes_decay = True
+    elementwise = False
+    scale_invariant = True
+    moments = ADAM_MOMENTS
+
+    def check(self) -> None:
+        if self.norm_bounds is not None:
+            check_numbers(2, norm_bounds=self.norm_bounds)
+            if not 0 <= self.norm_bounds[0] <= self.norm_bounds[1]:
+                raise ValueError(
+                    f"{caller()}(norm_bounds={self.norm_bounds}): norm_bounds must be (least, "
+                    f"largest) with 0 <= least <= largest."
+                )
+
+    def init(self, p: Any) -> AdamSlots:
+        return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
+
+    def per_step(self, step: Step) -> tuple[Array, Array]:
+        return bias(self.b1, step.count), bias(self.b2, step.count)
+
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
+        check_params("lamb", "their norms", p)
+        mu_bias, nu_bias = step.shared
+        mu, nu = ema(slots.mu, g, self.b1), ema_of_squares(slots.nu, g, self.b2)
+        root = denominator(nu, self.eps, "outside", self.eps_root, correction=nu_bias)
+        r = divided(debias(mu, mu_bias), root)
+        r = r if step.decay is None else r + scaled(p, step.decay)
+        length, size = norm(p), norm(r)
+        if self.norm_bounds is not None:
+            length = jnp.clip(length, *self.norm_bounds)
+        moves = (length > 0) & (size > 0)
+        ratio = jnp.where(moves, length / jnp.where(moves, size, 1.0), 1.0)
+        return scaled(r, ratio), AdamSlots(mu, nu)
+
+
+@constructor
 def scale_by_lamb(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
@@ -60,42 +119,11 @@ def scale_by_lamb(
       TypeError, ValueError: for an option of the wrong kind or range; at update, where params
         are missing.
     """
-    check_fraction("lamb", b1=b1, b2=b2)
-    check_non_negative("lamb", eps=eps, eps_root=eps_root)
-    check_rate("lamb", weight_decay=weight_decay)
-    if norm_bounds is not None:
-        check_numbers("lamb", 2, norm_bounds=norm_bounds)
-        if not 0 <= norm_bounds[0] <= norm_bounds[1]:
-            raise ValueError(
-                f"lamb(norm_bounds={norm_bounds}): norm_bounds must be (least, largest) with "
-                f"0 <= least <= largest."
-            )
-
-    def init(p):
-        return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
-
-    def per_step(count):
-        return bias(b1, count), bias(b2, count)
-
-    def update(g, slots, p, biases, share):
-        check_params("lamb", "their norms", p)
-        mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
-        r = divided(
-            debias(mu, biases[0]), denominator(nu, eps, "outside", eps_root, correction=biases[1])
-        )
-        r = r if share is None else r + scaled(p, share)
-        length, size = norm(p), norm(r)
-        if norm_bounds is not None:
-            length = jnp.clip(length, *norm_bounds)
-        moves = (length > 0) & (size > 0)
-        ratio = jnp.where(moves, length / jnp.where(moves, size, 1.0), 1.0)
-        return scaled(r, ratio), AdamSlots(mu, nu)
-
-    extras = decaying("lamb", weight_decay, mask)
-    rule = Rule("scale_by_lamb", AdamSlots, init, update, per_step, extras)
-    return lift(rule)
+    rule = Lamb(b1, b2, eps, eps_root, norm_bounds)
+    return lift(rule, weight_decay=weight_decay, mask=mask).transformation()
 
 
+@constructor
 def lamb(
     learning_rate: Scalar | Schedule,
     *,
@@ -116,5 +144,25 @@ def lamb(
     >>> [round(float(u), 4) for u in updates]
     [-0.5, -0.0]
     """
-    direction = scale_by_lamb(b1, b2, eps, eps_root, weight_decay, mask, norm_bounds)
-    return descend(direction, learning_rate)
+    return lift(
+        Lamb(b1, b2, eps, eps_root, norm_bounds),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
+        descent=COUPLED,
+    ).transformation()
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=lamb,
+        rule=Lamb,
+        family="layer",
+        formula="r = Adam's d + weight_decay p, d = r |p| / |r| by leaf",
+        when="batches of tens of thousands",
+        learning_rate=0.01,
+        quadratic_rate=0.01,
+        presets={"paper": {}, "keras": {"eps": 1e-07}, "optax": {}},
+        variants={"lamb-decay": Variant({"weight_decay": 0.1})},
+    ),
+)

@@ -2,21 +2,22 @@
 
     d = sign(b1 mu + (1 - b1) g)        mu <- b2 mu + (1 - b2) g
 
-One slot a parameter. Every coordinate moves by exactly the learning rate: take it 3 to 10 times
+One slot per parameter. Every coordinate moves by exactly the learning rate: take it 3 to 10 times
 smaller than Adam's, and the weight decay as many times larger. When to use it: large batches and
 transformers, where a slot of memory counts. Departures: none; a complex sign has modulus 1.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import ema, zeros_slot
-from adaptive_optax.core.checks import check_fraction
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.rule import Moment, Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
 class LionSlots(NamedTuple):
@@ -25,7 +26,7 @@ class LionSlots(NamedTuple):
     mu: Signed  # average gradient
 
 
-def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Transformation:
+class Lion(Rule):
     """The sign of the interpolated momentum.
 
     Args:
@@ -35,26 +36,33 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99) -> Transformation:
     Raises:
       ValueError: for an option out of range.
     """
-    check_fraction("lion", b1=b1, b2=b2)
 
-    def init(p):
+    b1: Fraction = 0.9
+    b2: Fraction = 0.99
+
+    Slots = LionSlots
+    scale_invariant = True
+    moments = {"mu": Moment("gradient", "b2", "plain")}
+
+    def init(self, p: Any) -> LionSlots:
         return LionSlots(mu=zeros_slot(p))
 
-    known = isinstance(b1, float | int) and isinstance(b2, float | int) and b1 <= b2 and b2 > 0
-
-    def update(g, slots, p, count):
+    def update(self, g: Array, slots: LionSlots, p: Any, step: Step) -> Moved[LionSlots]:
+        b1, b2 = self.b1, self.b2
+        known = isinstance(b1, float | int) and isinstance(b2, float | int) and b1 <= b2 and b2 > 0
         mu = ema(slots.mu, g, b2)
-        # b1 mu + (1 - b1) g is (b1 / b2) mu + (1 - b1 / b2) g of the new mu. The old one XLA would
-        # copy first, since the new one takes its place: a pass over memory, and memory besides.
+        # b1 mu + (1 - b1) g, computed from the new mu, so that XLA can update the buffer in place.
         between = ema(mu, g, b1 / b2) if known else ema(slots.mu, g, b1)
         return jnp.sign(between), LionSlots(mu)
 
-    return leafwise(LionSlots, init, update)
+
+scale_by_lion = direction_of(Lion, "scale_by_lion")
 
 
-scale_by_sign_momentum = scale_by_lion
+scale_by_sign_momentum = direction_of(Lion, "scale_by_sign_momentum")
 
 
+@constructor
 def lion(
     learning_rate: Scalar | Schedule,
     *,
@@ -74,9 +82,27 @@ def lion(
     [-0.5, 0.5, 0.0]
     """
     return descend(
-        scale_by_lion(b1, b2),
+        Lion(b1, b2),
         learning_rate,
         weight_decay=weight_decay,
         mask=mask,
         independent_decay=independent_decay,
     )
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=lion,
+        rule=Lion,
+        family="sign",
+        formula="d = sign(b1 mu + (1-b1) g), mu = b2 mu + (1-b2) g",
+        when="large batches; one slot; a 3 to 10 times smaller rate",
+        slots=1,
+        learning_rate=0.0003,
+        quadratic_rate=0.01,
+        gallery_rate=0.03,
+        presets={"paper": {}, "keras": {}, "optax": {"weight_decay": 0.001}},
+        variants={"lion-decay": Variant({"weight_decay": 0.1})},
+        other_names=("scale_by_sign_momentum",),
+    ),
+)

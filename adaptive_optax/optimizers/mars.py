@@ -5,14 +5,14 @@
     mu <- b1 mu + (1 - b1) c        nu <- b2 nu + (1 - b2) c^2
     d = mu / (1 - b1^t) / (sqrt(nu / (1 - b2^t)) + eps)
 
-Three slots a parameter. When to use it: language models, at about AdamW's rate or more. This is
+Three slots per parameter. When to use it: language models, at about AdamW's rate or more. This is
 the published approximation, with the last step's gradient for `before`; the exact form takes the
 gradient at the last parameters on this step's examples: `variance_reduced(inner, "mars")`, over
 any optimizer. Departures: none from the paper's algorithm; the authors' code leaves leaves of one
 axis to AdamW.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from adaptive_optax.core.arrays import (
     bias,
@@ -25,11 +25,12 @@ from adaptive_optax.core.arrays import (
     real_slot,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_fraction, check_non_negative
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed, Squares
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
+from adaptive_optax.optimizers.record import OptimizerRecord
 
 
 class MarsSlots(NamedTuple):
@@ -40,9 +41,7 @@ class MarsSlots(NamedTuple):
     before: Signed  # the last gradient
 
 
-def scale_by_mars(
-    b1: Scalar = 0.95, b2: Scalar = 0.99, eps: Scalar = 1e-8, gamma: Scalar = 0.025
-) -> Transformation:
+class Mars(Rule):
     """MARS's direction.
 
     Args:
@@ -54,24 +53,34 @@ def scale_by_mars(
     Raises:
       ValueError: for an option out of range.
     """
-    check_fraction("mars", b1=b1, b2=b2)
-    check_non_negative("mars", eps=eps, gamma=gamma)
 
-    def init(p):
+    b1: Fraction = 0.95
+    b2: Fraction = 0.99
+    eps: AtLeastZero = 1e-8
+    gamma: AtLeastZero = 0.025
+
+    Slots = MarsSlots
+    elementwise = False
+    scale_invariant = True
+
+    def init(self, p: Any) -> MarsSlots:
         return MarsSlots(mu=zeros_slot(p), nu=real_slot(p), before=zeros_slot(p))
 
-    def per_step(count):
-        return bias(b1, count), bias(b2, count)
+    def per_step(self, step: Step) -> Any:
+        return bias(self.b1, step.count), bias(self.b2, step.count)
 
-    def update(g, slots, p, biases):
-        c = corrected(g, slots.before, gamma * b1 / (1 - b1))
-        mu, nu = ema(slots.mu, c, b1), ema_of_squares(slots.nu, c, b2)
-        root = denominator(nu, eps, "outside", correction=biases[1])
-        return divided(debias(mu, biases[0]), root), MarsSlots(mu, nu, g)
+    def update(self, g: Array, slots: MarsSlots, p: Any, step: Step) -> Moved[MarsSlots]:
+        mu_bias, nu_bias = step.shared
+        c = corrected(g, slots.before, self.gamma * self.b1 / (1 - self.b1))
+        mu, nu = ema(slots.mu, c, self.b1), ema_of_squares(slots.nu, c, self.b2)
+        root = denominator(nu, self.eps, "outside", correction=nu_bias)
+        return divided(debias(mu, mu_bias), root), MarsSlots(mu, nu, g)
 
-    return leafwise(MarsSlots, init, update, per_step=per_step)
+
+scale_by_mars = direction_of(Mars, "scale_by_mars")
 
 
+@constructor
 def mars(
     learning_rate: Scalar | Schedule,
     *,
@@ -91,5 +100,18 @@ def mars(
     >>> round(float(updates), 6)
     -0.25
     """
-    direction = scale_by_mars(b1, b2, eps, gamma)
+    direction = Mars(b1, b2, eps, gamma)
     return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=mars,
+        rule=Mars,
+        formula="Adam on c = g + k (g - g_before), clipped",
+        when="language models",
+        slots=3,
+        learning_rate=0.003,
+        presets={"paper": {}},
+    ),
+)

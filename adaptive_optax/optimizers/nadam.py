@@ -6,17 +6,15 @@
     nu_hat = b2 nu / (1 - b2^t)
     d = mu_hat / (sqrt(nu_hat) + eps)
 
-Two slots a parameter. When to use it: where Adam works and a faster start helps.
+Two slots per parameter. When to use it: where Adam works and a faster start helps.
 Departures: none by default, and the paper's b1 is 0.99. Other libraries drop the factor b2 of
 nu_hat (`correct_nu=False`), average with a constant b1 (`scheduled_average=False`, torch), or have
 no schedule (`momentum_decay=None`, optax). The product of the m_i is a closed form, not a state.
 """
 
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -31,17 +29,20 @@ from adaptive_optax.core.arrays import (
     scaled,
     zeros_slot,
 )
-from adaptive_optax.core.checks import (
-    check_choice,
-    check_flag,
-    check_fraction,
-    check_non_negative,
-    check_positive,
+from adaptive_optax.core.descend import descend, direction_of
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import (
+    AboveZero,
+    Array,
+    AtLeastZero,
+    Fraction,
+    Mask,
+    Scalar,
+    Schedule,
 )
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
-from adaptive_optax.optimizers.adam import EPS_PLACEMENTS, AdamSlots
+from adaptive_optax.optimizers.adam import ADAM_MOMENTS, AdamSlots, EpsPlacement
+from adaptive_optax.optimizers.record import OptimizerRecord
 
 
 class NadamScalars(NamedTuple):
@@ -56,16 +57,7 @@ class NadamScalars(NamedTuple):
 _TERMS = 64  # of the series below, whose k-th term is under 2^-k
 
 
-def scale_by_nadam(
-    b1: Scalar = 0.99,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
-    momentum_decay: Scalar | None = 0.004,
-    scheduled_average: bool = True,
-    correct_nu: bool = True,
-) -> Transformation:
+class Nadam(Rule):
     """Nadam's direction.
 
     Args:
@@ -81,52 +73,70 @@ def scale_by_nadam(
     Raises:
       ValueError: for an option out of range.
     """
-    _check("nadam", b1, b2, eps, eps_root, eps_placement, momentum_decay)
-    check_flag("nadam", scheduled_average=scheduled_average, correct_nu=correct_nu)
-    momentum, momentum_bias = _momentum_schedule(b1, momentum_decay)
 
-    def init(p):
+    b1: Fraction = 0.99
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-8
+    eps_root: AtLeastZero = 0.0
+    eps_placement: EpsPlacement = "outside"
+    momentum_decay: AboveZero | None = 0.004
+    scheduled_average: bool = True
+    correct_nu: bool = True
+
+    Slots = AdamSlots
+    scale_invariant = True
+    moments = ADAM_MOMENTS
+
+    def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def per_step(count):
-        t = elapsed(count)
-        now, ahead = momentum(t), momentum(t + 1)
+    def momentum(self, t: Array) -> Array:
+        """m_t of a real t."""
+        if self.momentum_decay is None:
+            return scaled(jnp.ones_like(t), self.b1)
+        log_q = self.momentum_decay * math.log(0.96)
+        return scaled(1 - 0.5 * jnp.exp(scaled(t, log_q)), self.b1)
+
+    def momentum_bias(self, t: Array) -> Array:
+        """1 - m_1 ... m_t of a real t.
+
+        With q = 0.96^momentum_decay the product of b1 (1 - q^i / 2) has the logarithm
+        t log b1 - sum_k (q/2)^k (1 - q^(k t)) / (k (1 - q^k)), by expanding each factor's
+        logarithm.
+        """
+        if self.momentum_decay is None:
+            return -jnp.expm1(scaled(t, log(self.b1)))
+        k = jnp.arange(1, _TERMS + 1, dtype=t.dtype)
+        powers = scaled(k, self.momentum_decay * math.log(0.96))
+        weights = jnp.exp(powers) * 0.5**k / k
+        series = jnp.sum(weights * jnp.expm1(t * powers) / jnp.expm1(powers))
+        return -jnp.expm1(scaled(t, log(self.b1)) - series)
+
+    def per_step(self, step: Step) -> NadamScalars:
+        t = elapsed(step.count)
+        now, ahead = self.momentum(t), self.momentum(t + 1)
         return NadamScalars(
-            decay=now if scheduled_average else b1,
-            of_mu=ahead / momentum_bias(t + 1),
-            of_g=(1 - now) / momentum_bias(t),
-            nu_bias=divided(bias(b2, count), b2 if correct_nu else 1.0),
+            decay=now if self.scheduled_average else self.b1,
+            of_mu=ahead / self.momentum_bias(t + 1),
+            of_g=(1 - now) / self.momentum_bias(t),
+            nu_bias=divided(bias(self.b2, step.count), self.b2 if self.correct_nu else 1.0),
         )
 
-    def update(g, slots, p, at):
-        mu, nu = ema(slots.mu, g, at.decay), ema_of_squares(slots.nu, g, b2)
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
+        at: NadamScalars = step.shared
+        mu, nu = ema(slots.mu, g, at.decay), ema_of_squares(slots.nu, g, self.b2)
         mu_hat = scaled(mu, at.of_mu) + scaled(g, at.of_g)
-        root = denominator(nu, eps, eps_placement, eps_root, at.nu_bias)
+        root = denominator(nu, self.eps, self.eps_placement, self.eps_root, at.nu_bias)
         return divided(mu_hat, root), AdamSlots(mu, nu)
 
-    return leafwise(AdamSlots, init, update, per_step=per_step)
+
+scale_by_nadam = direction_of(Nadam, "scale_by_nadam")
 
 
-scale_by_nadamw = scale_by_nadam
+scale_by_nadamw = direction_of(Nadam, "scale_by_nadamw")
 
 
-def _check(
-    name: str,
-    b1: Scalar,
-    b2: Scalar,
-    eps: Scalar,
-    eps_root: Scalar,
-    eps_placement: str,
-    momentum_decay: Scalar | None,
-) -> None:
-    """The options that `nadam` and `nadamw` share, by the name of the one that was called."""
-    check_fraction(name, b1=b1, b2=b2)
-    check_non_negative(name, eps=eps, eps_root=eps_root)
-    check_choice(name, EPS_PLACEMENTS, eps_placement=eps_placement)
-    if momentum_decay is not None:
-        check_positive(name, momentum_decay=momentum_decay)
-
-
+@constructor
 def nadam(
     learning_rate: Scalar | Schedule,
     *,
@@ -134,7 +144,7 @@ def nadam(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     momentum_decay: Scalar | None = 0.004,
     scheduled_average: bool = True,
     correct_nu: bool = True,
@@ -148,12 +158,13 @@ def nadam(
     >>> round(float(updates), 4)
     -1.0565
     """
-    direction = scale_by_nadam(
+    direction = Nadam(
         b1, b2, eps, eps_root, eps_placement, momentum_decay, scheduled_average, correct_nu
     )
     return descend(direction, learning_rate)
 
 
+@constructor
 def nadamw(
     learning_rate: Scalar | Schedule,
     *,
@@ -161,7 +172,7 @@ def nadamw(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     momentum_decay: Scalar | None = 0.004,
     scheduled_average: bool = True,
     correct_nu: bool = True,
@@ -178,9 +189,7 @@ def nadamw(
     >>> round(float(updates), 4)
     -1.2565
     """
-    _check("nadamw", b1, b2, eps, eps_root, eps_placement, momentum_decay)
-    check_flag("nadamw", scheduled_average=scheduled_average, correct_nu=correct_nu)
-    direction = scale_by_nadam(
+    direction = Nadam(
         b1, b2, eps, eps_root, eps_placement, momentum_decay, scheduled_average, correct_nu
     )
     return descend(
@@ -189,34 +198,53 @@ def nadamw(
         weight_decay=weight_decay,
         mask=mask,
         independent_decay=independent_decay,
-        name="nadamw",
     )
 
 
-def _momentum_schedule(
-    b1: Scalar, momentum_decay: Scalar | None
-) -> tuple[Callable[[jax.Array], jax.Array], Callable[[jax.Array], jax.Array]]:
-    """The functions t -> m_t and t -> 1 - m_1 ... m_t of a real t.
-
-    With q = 0.96^momentum_decay the product of b1 (1 - q^i / 2) has the logarithm
-    t log b1 - sum_k (q/2)^k (1 - q^(k t)) / (k (1 - q^k)), by expanding each factor's logarithm.
-    """
-    if momentum_decay is None:
-        return (
-            lambda t: scaled(jnp.ones_like(t), b1),
-            lambda t: -jnp.expm1(scaled(t, log(b1))),
-        )
-
-    log_q = momentum_decay * math.log(0.96)
-
-    def momentum(t: jax.Array) -> jax.Array:
-        return scaled(1 - 0.5 * jnp.exp(scaled(t, log_q)), b1)
-
-    def momentum_bias(t: jax.Array) -> jax.Array:
-        k = jnp.arange(1, _TERMS + 1, dtype=t.dtype)
-        powers = scaled(k, log_q)
-        weights = jnp.exp(powers) * 0.5**k / k
-        series = jnp.sum(weights * jnp.expm1(t * powers) / jnp.expm1(powers))
-        return -jnp.expm1(scaled(t, log(b1)) - series)
-
-    return momentum, momentum_bias
+RECORDS = (
+    OptimizerRecord(
+        constructor=nadam,
+        rule=Nadam,
+        formula="Adam with Nesterov's look ahead and a momentum schedule",
+        when="where Adam works and a faster start helps",
+        presets={
+            "paper": {},
+            "torch": {"b1": 0.9, "scheduled_average": False, "correct_nu": False},
+            "keras": {
+                "b1": 0.9,
+                "eps": 1e-07,
+                "scheduled_average": False,
+                "correct_nu": False,
+                "momentum_decay": 1.0,
+            },
+            "optax": {
+                "b1": 0.9,
+                "scheduled_average": False,
+                "correct_nu": False,
+                "momentum_decay": None,
+            },
+        },
+    ),
+    OptimizerRecord(
+        constructor=nadamw,
+        rule=Nadam,
+        formula="Nadam's d + weight_decay p",
+        when="where adamw works and a faster start helps",
+        presets={
+            "paper": {"independent_decay": True},
+            "torch": {
+                "b1": 0.9,
+                "scheduled_average": False,
+                "correct_nu": False,
+                "weight_decay": 0.0,
+            },
+            "optax": {
+                "b1": 0.9,
+                "scheduled_average": False,
+                "correct_nu": False,
+                "momentum_decay": None,
+                "weight_decay": 0.0001,
+            },
+        },
+    ),
+)

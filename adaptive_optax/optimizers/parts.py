@@ -1,13 +1,12 @@
 """Parts of optimizers as transformations of their own, to be chained."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import adaptive_optax.core.arrays as arrays
-from adaptive_optax.core.checks import check_fraction
-from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.lift import NoSlots
+from adaptive_optax.core import arrays
+from adaptive_optax.core.descend import direction_of
 from adaptive_optax.core.roles import Signed
-from adaptive_optax.core.types import Scalar, Transformation
+from adaptive_optax.core.rule import Moved, NoSlots, Rule, Step
+from adaptive_optax.core.types import Array, Fraction
 
 
 class EmaSlots(NamedTuple):
@@ -16,7 +15,7 @@ class EmaSlots(NamedTuple):
     mu: Signed  # the average
 
 
-def ema(decay: Scalar) -> Transformation:
+class Ema(Rule):
     """The exponential moving average of the gradients, mu <- decay mu + (1 - decay) g, from 0.
 
     Args:
@@ -32,19 +31,20 @@ def ema(decay: Scalar) -> Transformation:
     >>> float(updates)
     1.0
     """
-    check_fraction("ema", decay=decay)
 
-    def init(p):
+    decay: Fraction
+
+    Slots = EmaSlots
+
+    def init(self, p: Any) -> EmaSlots:
         return EmaSlots(mu=arrays.zeros_slot(p))
 
-    def update(g, slots, p, count):
-        mu = arrays.ema(slots.mu, g, decay)
+    def update(self, g: Array, slots: EmaSlots, p: Any, step: Step) -> Moved[EmaSlots]:
+        mu = arrays.ema(slots.mu, g, self.decay)
         return mu, EmaSlots(mu)
 
-    return leafwise(EmaSlots, init, update)
 
-
-def bias_correction(decay: Scalar) -> Transformation:
+class BiasCorrection(Rule):
     """Divides by 1 - decay^t, so that an average from 0 becomes the mean of what it saw.
 
     Args:
@@ -59,12 +59,15 @@ def bias_correction(decay: Scalar) -> Transformation:
     >>> round(float(updates), 5)
     4.0
     """
-    check_fraction("bias_correction", decay=decay)
 
-    def per_step(count):
-        return arrays.bias(decay, count)
+    decay: Fraction
 
-    def update(g, slots, p, bias):
-        return arrays.debias(g, bias), slots
+    def per_step(self, step: Step) -> Array:
+        return arrays.bias(self.decay, step.count)
 
-    return leafwise(NoSlots, lambda p: NoSlots(), update, per_step=per_step)
+    def update(self, g: Array, slots: NoSlots, p: Any, step: Step) -> Moved[NoSlots]:
+        return arrays.debias(g, step.shared), slots
+
+
+ema = direction_of(Ema, "ema")
+bias_correction = direction_of(BiasCorrection, "bias_correction")

@@ -7,8 +7,8 @@
     d <- max(d, d_coef r / |grad_sum|_1)
     p <- p - s (mu / (sqrt(nu) + d eps) + weight_decay p)        s of the old d
 
-Four slots a parameter. When to use it: where no learning rate is to be tuned; keep the rate at 1
-and give it a schedule such as a cosine. The first steps have the size d0: where a parameter is so
+Four slots per parameter. When to use it: where no learning rate is to be tuned; keep the rate at 1
+and give it a schedule such as a cosine. The first steps have the size d0: where per parameter is so
 large, or its dtype so narrow, that it cannot move by that, d does not grow; raise d0.
 Departures: none from the authors' code, which scales r and grad_sum by 1 / d0 and leaves out
 (1 - b3), both without effect, and multiplies eps by the new d. `bias_correction` makes s of
@@ -28,19 +28,26 @@ from adaptive_optax.core.arrays import (
     inner_product,
     real_slot,
     scaled,
+    wide,
     zeros_slot,
 )
 from adaptive_optax.core.checks import (
-    check_flag,
     check_fraction,
-    check_non_negative,
-    check_positive,
-    check_rate,
 )
-from adaptive_optax.core.descend import decaying, downhill
+from adaptive_optax.core.lifting import DOWNHILL, lift
 from adaptive_optax.core.roles import Signed, Squares
-from adaptive_optax.core.treewise import treewise, wide
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.rule import Moved, Step, TreeRule
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import (
+    AboveZero,
+    Array,
+    AtLeastZero,
+    Fraction,
+    Mask,
+    Scalar,
+    Schedule,
+)
+from adaptive_optax.optimizers.record import OptimizerRecord
 
 
 class ProdigyShared(NamedTuple):
@@ -75,6 +82,98 @@ class AtStep(NamedTuple):
     eps: Any  # beside the root of nu
 
 
+class Prodigy(TreeRule):
+    """Prodigy's step, uphill, with its learning rate and weight decay in it.
+
+    Args:
+      b1: decay of the mean, in [0, 1).
+      b2: decay of the second moment, in [0, 1).
+      b3: decay of r and grad_sum, in [0, 1); None takes the root of b2.
+      eps: keeps the denominator off zero, at least 0.
+      d0: the first distance, above 0, and below the true one.
+      d_coef: factor of the estimate, above 0; what to change to tune.
+      bias_correction: corrects Adam's biases, which makes the first steps longer.
+      safeguard_warmup: keeps the learning rate out of grad_sum, for long warm-ups.
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range; at update, where params
+        are missing.
+    """
+
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    b3: Scalar | None = None
+    eps: AtLeastZero = 1e-8
+    d0: AboveZero = 1e-6
+    d_coef: AboveZero = 1.0
+    bias_correction: bool = False
+    safeguard_warmup: bool = False
+
+    Slots = ProdigySlots
+    takes_rate = True
+    takes_decay = True
+    scale_invariant = True
+
+    def check(self) -> None:
+        check_fraction(b3=self.sum_decay)
+
+    @property
+    def sum_decay(self) -> Scalar:
+        """Decay of the sums."""
+        return self.b2**0.5 if self.b3 is None else self.b3
+
+    def start(self, leaves: list[Array]) -> ProdigyShared:
+        return ProdigyShared(wide(self.d0), wide(0.0))
+
+    def init(self, p: Any) -> ProdigySlots:
+        return ProdigySlots(zeros_slot(p), real_slot(p), zeros_slot(p), anchor=p)
+
+    def per_step(self, step: Step) -> Any:
+        """The learning rate, with the factor of both biases."""
+        rate: Any = 1.0 if step.learning_rate is None else step.learning_rate
+        if not self.bias_correction:
+            return rate * 1.0
+        return rate * (jnp.sqrt(bias(self.b2, step.count)) / bias(self.b1, step.count))
+
+    def weight(self, shared: ProdigyShared, rate: Any) -> Any:
+        """The weight of g in grad_sum."""
+        factor = 1 if self.safeguard_warmup else rate
+        return divided(shared.distance, self.d0) * shared.distance * factor
+
+    def summed(self, g: Array, slots: ProdigySlots, weight: Any) -> Array:
+        """The new grad_sum."""
+        return scaled(slots.grad_sum, self.sum_decay) + scaled(g, weight)
+
+    def measure(self, g: Array, slots: ProdigySlots, p: Array, step: Step) -> Measures:
+        grad_sum = self.summed(g, slots, self.weight(step.tree, step.shared))
+        return Measures(inner_product(g, slots.anchor - p), jnp.sum(jnp.abs(grad_sum)))
+
+    def settle(self, measures: Measures, step: Step) -> tuple[ProdigyShared, AtStep]:
+        shared, rate = step.tree, step.shared
+        share = divided(shared.distance, self.d0) * shared.distance * rate
+        numerator = scaled(shared.numerator, self.sum_decay) + share * jnp.sum(measures.inner)
+        length = jnp.sum(measures.length)
+        found = scaled(numerator, self.d_coef) / jnp.where(length > 0, length, 1.0)
+        distance = jnp.maximum(shared.distance, jnp.where(length > 0, found, 0.0))
+        at = AtStep(
+            distance=shared.distance,
+            rate=rate * shared.distance,
+            weight=self.weight(shared, rate),
+            eps=scaled(distance, self.eps),
+        )
+        return ProdigyShared(distance, numerator), at
+
+    def update(self, g: Array, slots: ProdigySlots, p: Any, step: Step) -> Moved[ProdigySlots]:
+        at: AtStep = step.shared
+        mu = ema(slots.mu, scaled(g, at.distance), self.b1)
+        nu = ema_of_squares(slots.nu, scaled(g, at.distance), self.b2)
+        u = divided(mu, denominator(nu, at.eps, "outside"))
+        u = u if step.decay is None else u + scaled(p, step.decay)
+        grad_sum = self.summed(g, slots, at.weight)
+        return scaled(u, at.rate), ProdigySlots(mu, nu, grad_sum, slots.anchor)
+
+
+@constructor
 def scale_by_prodigy(
     learning_rate: Scalar | Schedule = 1.0,
     b1: Scalar = 0.9,
@@ -107,66 +206,15 @@ def scale_by_prodigy(
       TypeError, ValueError: for an option of the wrong kind or range; at update, where params
         are missing.
     """
-    check_flag("prodigy", bias_correction=bias_correction, safeguard_warmup=safeguard_warmup)
-    check_fraction("prodigy", b1=b1, b2=b2)
-    b3 = b2**0.5 if b3 is None else b3
-    check_fraction("prodigy", b3=b3)
-    check_non_negative("prodigy", eps=eps)
-    check_positive("prodigy", d0=d0, d_coef=d_coef)
-    check_rate("prodigy", learning_rate=learning_rate, weight_decay=weight_decay)
-
-    def start(leaves):
-        return ProdigyShared(wide(d0), wide(0.0))
-
-    def init(p):
-        return ProdigySlots(zeros_slot(p), real_slot(p), zeros_slot(p), anchor=p)
-
-    def per_step(count, rate):
-        return rate * (jnp.sqrt(bias(b2, count)) / bias(b1, count) if bias_correction else 1.0)
-
-    def weight(shared, rate):
-        return divided(shared.distance, d0) * shared.distance * (1 if safeguard_warmup else rate)
-
-    def summed(g, slots, weight):
-        return scaled(slots.grad_sum, b3) + scaled(g, weight)
-
-    def measure(g, slots, p, shared, rate):
-        grad_sum = summed(g, slots, weight(shared, rate))
-        return Measures(inner_product(g, slots.anchor - p), jnp.sum(jnp.abs(grad_sum)))
-
-    def settle(measures, shared, rate):
-        share = divided(shared.distance, d0) * shared.distance * rate
-        numerator = scaled(shared.numerator, b3) + share * jnp.sum(measures.inner)
-        length = jnp.sum(measures.length)
-        found = scaled(numerator, d_coef) / jnp.where(length > 0, length, 1.0)
-        distance = jnp.maximum(shared.distance, jnp.where(length > 0, found, 0.0))
-        at = AtStep(
-            shared.distance, rate * shared.distance, weight(shared, rate), scaled(distance, eps)
-        )
-        return ProdigyShared(distance, numerator), at
-
-    def update(g, slots, p, at, share):
-        mu = ema(slots.mu, scaled(g, at.distance), b1)
-        nu = ema_of_squares(slots.nu, scaled(g, at.distance), b2)
-        step = divided(mu, denominator(nu, at.eps, "outside"))
-        step = step if share is None else step + scaled(p, share)
-        return scaled(step, at.rate), ProdigySlots(
-            mu, nu, summed(g, slots, at.weight), slots.anchor
-        )
-
-    return treewise(
-        ProdigySlots,
-        init,
-        update,
-        start=start,
-        measure=measure,
-        settle=settle,
-        per_step=per_step,
-        extras=decaying("prodigy", weight_decay, mask),
+    return lift(
+        Prodigy(b1, b2, b3, eps, d0, d_coef, bias_correction, safeguard_warmup),
         learning_rate=learning_rate,
-    )
+        weight_decay=weight_decay,
+        mask=mask,
+    ).transformation()
 
 
+@constructor
 def prodigy(
     learning_rate: Scalar | Schedule = 1.0,
     *,
@@ -193,17 +241,26 @@ def prodigy(
     >>> 25 < float(state.shared.distance) < 400
     True
     """
-    direction = scale_by_prodigy(
-        learning_rate,
-        b1,
-        b2,
-        b3,
-        eps,
-        d0,
-        d_coef,
-        bias_correction,
-        safeguard_warmup,
-        weight_decay,
-        mask,
-    )
-    return downhill(direction)
+    return lift(
+        Prodigy(b1, b2, b3, eps, d0, d_coef, bias_correction, safeguard_warmup),
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        mask=mask,
+        descent=DOWNHILL,
+    ).transformation()
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=prodigy,
+        rule=Prodigy,
+        family="no rate",
+        formula="Adam times d, d from <g, p_0 - p>",
+        when="no learning rate to tune",
+        slots=4,
+        learning_rate=1.0,
+        quadratic_rate=1.0,
+        gallery_rate=1.0,
+        presets={"paper": {}, "optax": {"bias_correction": True}},
+    ),
+)

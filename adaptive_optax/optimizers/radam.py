@@ -6,13 +6,14 @@
     d = r_t mu_hat / (sqrt(nu_hat) + eps)   where rho_t > threshold
     d = mu_hat                              before that
 
-Two slots a parameter. When to use it: instead of a warm-up; its first steps (five or so) have the
+Two slots per parameter. When to use it: instead of a warm-up; its first steps (five or so) have the
 size of the gradient, unless they are skipped.
 Departures: none by default. Libraries rectify from rho_t > 5 on (`threshold=5.0`); the authors'
 code does not move before (`before_rectification="skip"`). rho_t is rewritten to keep its digits.
 """
 
-import jax
+from typing import Any, Literal
+
 import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import (
@@ -28,22 +29,16 @@ from adaptive_optax.core.arrays import (
     scaled,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_choice, check_fraction, check_non_negative
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.types import Scalar, Schedule, Transformation
-from adaptive_optax.optimizers.adam import EPS_PLACEMENTS, AdamSlots
+from adaptive_optax.core.checks import caller
+from adaptive_optax.core.descend import descend, direction_of
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Scalar, Schedule
+from adaptive_optax.optimizers.adam import ADAM_MOMENTS, AdamSlots, EpsPlacement
+from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
-def scale_by_radam(
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
-    threshold: Scalar = 4.0,
-    before_rectification: str = "momentum",
-) -> Transformation:
+class Radam(Rule):
     """RAdam's direction.
 
     Args:
@@ -58,32 +53,51 @@ def scale_by_radam(
     Raises:
       ValueError: for an option out of range.
     """
-    check_fraction("radam", b1=b1, b2=b2)
-    check_non_negative("radam", eps=eps, eps_root=eps_root, threshold=threshold)
-    check_choice("radam", EPS_PLACEMENTS, eps_placement=eps_placement)
-    check_choice("radam", ("momentum", "skip"), before_rectification=before_rectification)
-    if isinstance(threshold, int | float) and threshold < 4:
-        raise ValueError(f"radam(threshold={threshold}): threshold must be at least 4.")
 
-    def init(p):
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 1e-8
+    eps_root: AtLeastZero = 0.0
+    eps_placement: EpsPlacement = "outside"
+    threshold: AtLeastZero = 4.0
+    before_rectification: Literal["momentum", "skip"] = "momentum"
+
+    Slots = AdamSlots
+    scale_invariant = True
+    moments = ADAM_MOMENTS
+
+    def check(self) -> None:
+        if isinstance(self.threshold, int | float) and self.threshold < 4:
+            raise ValueError(
+                f"{caller()}(threshold={self.threshold}): threshold must be at least 4."
+            )
+
+    def init(self, p: Any) -> AdamSlots:
         return AdamSlots(mu=zeros_slot(p), nu=real_slot(p))
 
-    def per_step(count):
-        rho = _length(b2, elapsed(count))
-        return bias(b1, count), bias(b2, count), _rectifier(b2, rho), rho > threshold
+    def per_step(self, step: Step) -> Any:
+        rho = _length(self.b2, elapsed(step.count))
+        return (
+            bias(self.b1, step.count),
+            bias(self.b2, step.count),
+            _rectifier(self.b2, rho),
+            rho > self.threshold,
+        )
 
-    def update(g, slots, p, shared):
-        mu_bias, nu_bias, rectifier, ready = shared
-        mu, nu = ema(slots.mu, g, b1), ema_of_squares(slots.nu, g, b2)
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
+        mu_bias, nu_bias, rectifier, ready = step.shared
+        mu, nu = ema(slots.mu, g, self.b1), ema_of_squares(slots.nu, g, self.b2)
         mu_hat = debias(mu, mu_bias)
-        root = denominator(nu, eps, eps_placement, eps_root, nu_bias)
+        root = denominator(nu, self.eps, self.eps_placement, self.eps_root, nu_bias)
         rectified = divided(scaled(mu_hat, rectifier), root)
-        early = mu_hat if before_rectification == "momentum" else jnp.zeros_like(mu_hat)
+        early = mu_hat if self.before_rectification == "momentum" else jnp.zeros_like(mu_hat)
         return jnp.where(ready, rectified, early), AdamSlots(mu, nu)
 
-    return leafwise(AdamSlots, init, update, per_step=per_step)
+
+scale_by_radam = direction_of(Radam, "scale_by_radam")
 
 
+@constructor
 def radam(
     learning_rate: Scalar | Schedule,
     *,
@@ -91,9 +105,9 @@ def radam(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     eps_root: Scalar = 0.0,
-    eps_placement: str = "outside",
+    eps_placement: EpsPlacement = "outside",
     threshold: Scalar = 4.0,
-    before_rectification: str = "momentum",
+    before_rectification: Literal["momentum", "skip"] = "momentum",
 ) -> Transformation:
     """RAdam, the direction of `scale_by_radam`.
 
@@ -106,13 +120,11 @@ def radam(
     >>> round(float(updates), 5)
     -0.02582
     """
-    direction = scale_by_radam(
-        b1, b2, eps, eps_root, eps_placement, threshold, before_rectification
-    )
+    direction = Radam(b1, b2, eps, eps_root, eps_placement, threshold, before_rectification)
     return descend(direction, learning_rate)
 
 
-def _length(b2: Scalar, t: jax.Array) -> jax.Array:
+def _length(b2: Scalar, t: Array) -> Array:
     """rho_t, the length of the simple moving average that nu amounts to.
 
     The formula subtracts two numbers of the size of rho_inf. With x = -log b2 and Langevin's
@@ -124,7 +136,7 @@ def _length(b2: Scalar, t: jax.Array) -> jax.Array:
     return jnp.where(t * x < 2, early, late)
 
 
-def _langevin(z: jax.Array) -> jax.Array:
+def _langevin(z: Array) -> Array:
     """Coth z - 1/z for 0 <= z <= 1, by its continued fraction."""
     tail = jnp.zeros_like(z)
     for odd in range(19, 3, -2):
@@ -132,8 +144,24 @@ def _langevin(z: jax.Array) -> jax.Array:
     return z / (3 + tail)
 
 
-def _rectifier(b2: Scalar, rho: jax.Array) -> jax.Array:
+def _rectifier(b2: Scalar, rho: Array) -> Array:
     """r_t, or 1 where it is not defined."""
     last = divided(scaled(jnp.ones_like(rho), 1 + b2), 1 - b2)
     ratio = (rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho)
     return jnp.sqrt(jnp.where(rho > 4, ratio, 1.0))
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=radam,
+        rule=Radam,
+        formula="Adam times a rectifier r(t); mu_hat before it is defined",
+        when="instead of tuning a warm-up",
+        presets={
+            "paper": {},
+            "torch": {"eps_placement": "uncorrected", "threshold": 5.0},
+            "optax": {"threshold": 5.0},
+        },
+        variants={"radam-skip": Variant({"before_rectification": "skip"})},
+    ),
+)

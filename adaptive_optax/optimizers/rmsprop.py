@@ -6,16 +6,16 @@
     u = g / (sqrt(nu) + eps)
     d = u,  or with momentum  trace <- momentum trace + u,  d = trace
 
-One slot a parameter, one more for `centered` and for `momentum` each. No bias correction: at decay
-0.9 the first step is 3.16 learning rates. When to use it: recurrent networks and reinforcement
-learning recipes that were tuned with it.
+One slot per parameter, one more for `centered` and for `momentum` each. No bias correction: at
+decay 0.9 the first step is 3.16 learning rates. When to use it: recurrent networks, and recipes of
+reinforcement learning that were tuned with it.
 Departures: the centered moment is E[g^2] - E[g]^2 by a recursion that equals it exactly and is
 never negative (the subtraction is, and gives NaN), written about the new mean, from which g is
 away decay times as far as from the old; Graves has eps inside the root
 (`eps_placement="inside"`); the learning rate is applied after the momentum, as torch does.
 """
 
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from adaptive_optax.core.arrays import (
     add_square,
@@ -27,11 +27,16 @@ from adaptive_optax.core.arrays import (
     scaled,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_choice, check_flag, check_fraction, check_non_negative
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
+from adaptive_optax.core.checks import (
+    caller,
+)
+from adaptive_optax.core.descend import descend, direction_of
+from adaptive_optax.core.lifting import lift
 from adaptive_optax.core.roles import NonNegative, Signed
-from adaptive_optax.core.types import Scalar, Schedule, Transformation
+from adaptive_optax.core.rule import Moment, Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Scalar, Schedule
+from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
 class RmspropSlots(NamedTuple):
@@ -42,14 +47,7 @@ class RmspropSlots(NamedTuple):
     trace: Signed  # sum of scaled gradients; None without momentum
 
 
-def scale_by_rmsprop(
-    decay: Scalar = 0.9,
-    eps: Scalar = 1e-8,
-    centered: bool = False,
-    momentum: Scalar | None = None,
-    nesterov: bool = False,
-    eps_placement: str = "outside",
-) -> Transformation:
+class Rmsprop(Rule):
     """The gradient over its running root mean square, then momentum.
 
     Args:
@@ -63,46 +61,59 @@ def scale_by_rmsprop(
     Raises:
       ValueError: for an option out of range, or nesterov without momentum.
     """
-    check_flag("rmsprop", centered=centered, nesterov=nesterov)
-    check_fraction("rmsprop", decay=decay)
-    if centered and isinstance(decay, int | float) and decay == 0:
-        raise ValueError("rmsprop(decay=0, centered=True): a spread needs decay above 0.")
-    check_non_negative("rmsprop", eps=eps)
-    check_choice("rmsprop", ("outside", "inside"), eps_placement=eps_placement)
-    if momentum is not None:
-        check_fraction("rmsprop", momentum=momentum)
-    elif nesterov:
-        raise ValueError("rmsprop(nesterov=True): give a momentum too, such as momentum=0.9.")
 
-    def init(p):
+    decay: Fraction = 0.9
+    eps: AtLeastZero = 1e-8
+    centered: bool = False
+    momentum: Fraction | None = None
+    nesterov: bool = False
+    eps_placement: Literal["outside", "inside"] = "outside"
+
+    Slots = RmspropSlots
+    scale_invariant = True
+    moments = {"nu": Moment("square", "decay", "plain")}
+
+    def check(self) -> None:
+        if self.centered and isinstance(self.decay, int | float) and self.decay == 0:
+            raise ValueError(f"{caller()}(decay=0, centered=True): a spread needs decay above 0.")
+        if self.momentum is None and self.nesterov:
+            raise ValueError(
+                f"{caller()}(nesterov=True): give a momentum too, such as momentum=0.9."
+            )
+
+    def init(self, p: Any) -> RmspropSlots:
         return RmspropSlots(
             nu=real_slot(p),
-            mu=zeros_slot(p) if centered else None,
-            trace=None if momentum is None else zeros_slot(p),
+            mu=zeros_slot(p) if self.centered else None,
+            trace=None if self.momentum is None else zeros_slot(p),
         )
 
-    def update(g, slots, p, count):
-        if centered:
-            mu = ema(slots.mu, g, decay)
-            nu = add_square(scaled(slots.nu, decay), g - mu, (1 - decay) / decay)
+    def update(self, g: Array, slots: RmspropSlots, p: Any, step: Step) -> Moved[RmspropSlots]:
+        if self.centered:
+            mu = ema(slots.mu, g, self.decay)
+            nu = add_square(scaled(slots.nu, self.decay), g - mu, (1 - self.decay) / self.decay)
         else:
-            nu, mu = ema_of_squares(slots.nu, g, decay), None
-        u = divided(g, denominator(nu, eps, eps_placement))
-        if momentum is None:
+            nu, mu = ema_of_squares(slots.nu, g, self.decay), None
+        u = divided(g, denominator(nu, self.eps, self.eps_placement))
+        if self.momentum is None:
             return u, RmspropSlots(nu, mu, None)
-        trace = scaled(slots.trace, momentum) + u
-        return u + scaled(trace, momentum) if nesterov else trace, RmspropSlots(nu, mu, trace)
+        trace = scaled(slots.trace, self.momentum) + u
+        d = u + scaled(trace, self.momentum) if self.nesterov else trace
+        return d, RmspropSlots(nu, mu, trace)
 
-    return leafwise(RmspropSlots, init, update)
+
+scale_by_rmsprop = direction_of(Rmsprop, "scale_by_rmsprop")
 
 
+@constructor
 def scale_by_rms(
-    decay: Scalar = 0.9, eps: Scalar = 1e-8, eps_placement: str = "outside"
+    decay: Scalar = 0.9, eps: Scalar = 1e-8, eps_placement: Literal["outside", "inside"] = "outside"
 ) -> Transformation:
     """The gradient over its running root mean square: `scale_by_rmsprop` and nothing else."""
-    return scale_by_rmsprop(decay, eps, eps_placement=eps_placement)
+    return lift(Rmsprop(decay, eps, eps_placement=eps_placement)).transformation()
 
 
+@constructor
 def rmsprop(
     learning_rate: Scalar | Schedule,
     *,
@@ -111,7 +122,7 @@ def rmsprop(
     centered: bool = False,
     momentum: Scalar | None = None,
     nesterov: bool = False,
-    eps_placement: str = "outside",
+    eps_placement: Literal["outside", "inside"] = "outside",
 ) -> Transformation:
     """RMSProp, the direction of `scale_by_rmsprop`.
 
@@ -122,5 +133,29 @@ def rmsprop(
     >>> round(float(updates), 3)
     -3.162
     """
-    rule = scale_by_rmsprop(decay, eps, centered, momentum, nesterov, eps_placement)
+    rule = Rmsprop(decay, eps, centered, momentum, nesterov, eps_placement)
     return descend(rule, learning_rate)
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=rmsprop,
+        rule=Rmsprop,
+        formula="nu = r nu + (1-r) g², d = g / (√nu + eps)",
+        when="recurrent nets, reinforcement learning recipes",
+        slots=1,
+        quadratic_rate=0.01,
+        gallery_rate=0.01,
+        presets={
+            "paper": {},
+            "torch": {"decay": 0.99},
+            "keras": {"eps": 1e-07, "eps_placement": "inside"},
+            "optax": {"eps_placement": "inside"},
+        },
+        variants={
+            "rmsprop-centered": Variant({"centered": True, "eps": 0.001}, slots=2),
+            "rmsprop-momentum": Variant({"momentum": 0.9}, slots=2, quadratic_rate=0.003),
+        },
+        other_names=("scale_by_rms",),
+    ),
+)

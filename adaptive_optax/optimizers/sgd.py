@@ -5,7 +5,7 @@
     trace <- momentum trace + g,   d = g + momentum trace   Nesterov
 
 Gradient descent, stochastic and mini-batch gradient descent are this one rule; they differ in
-the examples that g is taken over. No slot a parameter, one with momentum. Stable on a quadratic
+the examples that g is taken over. No slot per parameter, one with momentum. Stable on a quadratic
 of curvature L for learning_rate * L below 2, 2 (1 + momentum) with momentum, and
 2 (1 + momentum) / (1 + 2 momentum) with Nesterov's. When to use it: convolutions with a tuned
 rate and schedule; anything where no second moment fits in memory.
@@ -14,15 +14,16 @@ Departures: the learning rate is applied after the trace (as torch and optax do;
 point, as all libraries do.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from adaptive_optax.core.arrays import scaled, zeros_slot
-from adaptive_optax.core.checks import check_flag, check_fraction
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.lift import NoSlots
+from adaptive_optax.core.checks import caller
+from adaptive_optax.core.descend import descend, direction_of
 from adaptive_optax.core.roles import Signed
-from adaptive_optax.core.types import Scalar, Schedule, Transformation
+from adaptive_optax.core.rule import Moment, Moved, NoSlots, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, Fraction, Scalar, Schedule
+from adaptive_optax.optimizers.record import OptimizerRecord, Variant
 
 
 class SgdSlots(NamedTuple):
@@ -31,7 +32,7 @@ class SgdSlots(NamedTuple):
     trace: Signed  # undamped sum of gradients
 
 
-def scale_by_sgd(momentum: Scalar | None = None, nesterov: bool = False) -> Transformation:
+class Sgd(Rule):
     """The gradient, or its momentum.
 
     Args:
@@ -41,25 +42,40 @@ def scale_by_sgd(momentum: Scalar | None = None, nesterov: bool = False) -> Tran
     Raises:
       ValueError: for a momentum out of range, or nesterov without momentum.
     """
-    check_flag("sgd", nesterov=nesterov)
-    if momentum is None:
-        if nesterov:
-            raise ValueError("sgd(nesterov=True): give a momentum too, such as momentum=0.9.")
-        return leafwise(
-            NoSlots, lambda p: NoSlots(), lambda g, slots, p, shared: (g, slots), per_step=None
-        )
-    check_fraction("sgd", momentum=momentum)
 
-    def init(p):
-        return SgdSlots(trace=zeros_slot(p))
+    momentum: Fraction | None = None
+    nesterov: bool = False
 
-    def update(g, slots, p, count):
-        trace = scaled(slots.trace, momentum) + g
-        return g + scaled(trace, momentum) if nesterov else trace, SgdSlots(trace)
+    moments = {"trace": Moment("gradient", "momentum", "sum")}
 
-    return leafwise(SgdSlots, init, update)
+    @property
+    def Slots(self) -> Any:  # noqa: N802, the name in `Rule`
+        return NoSlots if self.momentum is None else SgdSlots
+
+    @property
+    def counted(self) -> bool:  # type: ignore[override]
+        return self.momentum is not None
+
+    def check(self) -> None:
+        if self.momentum is None and self.nesterov:
+            raise ValueError(
+                f"{caller()}(nesterov=True): give a momentum too, such as momentum=0.9."
+            )
+
+    def init(self, p: Any) -> Any:
+        return NoSlots() if self.momentum is None else SgdSlots(trace=zeros_slot(p))
+
+    def update(self, g: Array, slots: Any, p: Any, step: Step) -> Moved[Any]:
+        if self.momentum is None:
+            return g, slots
+        trace = scaled(slots.trace, self.momentum) + g
+        return g + scaled(trace, self.momentum) if self.nesterov else trace, SgdSlots(trace)
 
 
+scale_by_sgd = direction_of(Sgd, "scale_by_sgd")
+
+
+@constructor
 def sgd(
     learning_rate: Scalar | Schedule, *, momentum: Scalar | None = None, nesterov: bool = False
 ) -> Transformation:
@@ -74,4 +90,36 @@ def sgd(
     >>> round(float(updates), 6)
     -0.19
     """
-    return descend(scale_by_sgd(momentum, nesterov), learning_rate)
+    return descend(Sgd(momentum, nesterov), learning_rate)
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=sgd,
+        rule=Sgd,
+        family="gradient",
+        formula="d = g",
+        when="convolutions with a tuned schedule; no memory for slots",
+        slots=0,
+        learning_rate=0.1,
+        quadratic_rate=0.1,
+        gallery_rate=0.3,
+        presets={"paper": {}, "torch": {}, "keras": {}, "optax": {}},
+        variants={
+            "momentum": Variant(
+                {"momentum": 0.9},
+                formula="trace = m trace + g, d = trace",
+                when="the classic for convolutions",
+                slots=1,
+                learning_rate=0.03,
+            ),
+            "nesterov": Variant(
+                {"momentum": 0.9, "nesterov": True},
+                formula="trace = m trace + g, d = g + m trace",
+                when="as momentum, a little faster on smooth losses",
+                slots=1,
+                learning_rate=0.03,
+            ),
+        },
+    ),
+)

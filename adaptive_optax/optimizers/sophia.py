@@ -4,7 +4,7 @@
     every k-th step, from the first: nu <- b2 nu + (1 - b2) estimate
     d = clip(mu / max(gamma nu, eps), +- 1)
 
-Two slots a parameter. When to use it: language models, where an estimate of the Hessian every
+Two slots per parameter. When to use it: language models, where an estimate of the Hessian every
 tenth step is cheap beside the steps. The estimate comes with the update, `tx.update(grads, state,
 params, hessian=...)`: a tree shaped like the parameters, or a function from the parameters to one,
 which runs at every k-th step only. `hutchinson` and `gauss_newton_bartlett` make such estimates.
@@ -28,18 +28,26 @@ from adaptive_optax.core.arrays import (
     zeros_slot,
 )
 from adaptive_optax.core.checks import (
-    check_fraction,
     check_function,
-    check_non_negative,
     check_params,
-    check_positive,
-    check_steps,
 )
 from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import lift
-from adaptive_optax.core.lift import Rule
+from adaptive_optax.core.lifting import Call, lift
 from adaptive_optax.core.roles import Signed
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import (
+    AboveZero,
+    Array,
+    AtLeastZero,
+    Fraction,
+    Mask,
+    Scalar,
+    Schedule,
+    Steps,
+)
+from adaptive_optax.core.value import Value
+from adaptive_optax.optimizers.record import OptimizerRecord
 
 Estimate = Callable[[Any], Any]  # params -> tree of estimates
 
@@ -51,6 +59,73 @@ class SophiaSlots(NamedTuple):
     nu: Signed  # average of the Hessian's diagonal
 
 
+class Sophia(Rule):
+    """Sophia's direction.
+
+    Args:
+      b1: decay of the mean, in [0, 1).
+      b2: decay of the Hessian's diagonal, in [0, 1).
+      gamma: share of the diagonal that mu is divided by, above 0; smaller clips more. The paper
+        takes 0.01 with Hutchinson's estimate and 0.05 with Gauss-Newton-Bartlett's.
+      eps: the least denominator, at least 0; where the diagonal is negative too.
+      every: steps from one estimate to the next, at least 1.
+
+    Raises:
+      TypeError, ValueError: for an option of the wrong kind or range; at update, where no
+        estimate is given, or one of another structure.
+    """
+
+    b1: Fraction = 0.96
+    b2: Fraction = 0.99
+    gamma: AboveZero = 0.01
+    eps: AtLeastZero = 1e-12
+    every: Steps = 10
+
+    Slots = SophiaSlots
+
+    def init(self, p: Any) -> SophiaSlots:
+        return SophiaSlots(mu=zeros_slot(p), nu=real_slot(p))
+
+    def per_step(self, step: Step) -> Any:
+        return (step.count - 1) % self.every == 0
+
+    def update(self, g: Array, slots: SophiaSlots, p: Any, step: Step) -> Moved[SophiaSlots]:
+        due, estimate = step.shared, step.extra
+        mu = ema(slots.mu, g, self.b1)
+        nu = jnp.where(due, ema(slots.nu, estimate.real, self.b2), slots.nu)
+        size = floored(jnp.maximum(scaled(nu, self.gamma), jnp.asarray(self.eps, nu.dtype)))
+        return clipped(divided(mu, size), 1.0), SophiaSlots(mu, nu)
+
+
+class Estimates(Value):
+    """The estimate of each leaf: the one that the update brings, or that a function makes."""
+
+    hessian: Estimate | None
+    every: int
+
+    def check(self) -> None:
+        if self.hessian is not None:
+            check_function(hessian=self.hessian)
+
+    def __call__(self, call: Call) -> list[Any]:
+        given = call.extra_args.get("hessian", self.hessian)
+        if given is None:
+            raise ValueError(
+                "sophia.update needs an estimate of the Hessian's diagonal; call tx.update(grads, "
+                "state, params, hessian=tree), or with a function from params to one."
+            )
+        if callable(given):
+            check_params("sophia", "hessian", call.params)
+            given = _when_due(given, call.params, call.count % self.every == 0)
+        try:
+            return list(call.treedef.flatten_up_to(given))
+        except ValueError as error:
+            raise ValueError(
+                f"sophia.update(hessian=...): hessian must be a tree like the gradients: {error}"
+            ) from error
+
+
+@constructor
 def scale_by_sophia(
     b1: Scalar = 0.96,
     b2: Scalar = 0.99,
@@ -75,45 +150,11 @@ def scale_by_sophia(
       TypeError, ValueError: for an option of the wrong kind or range; at update, where no
         estimate is given, or one of another structure.
     """
-    if hessian is not None:
-        check_function("sophia", hessian=hessian)
-    check_fraction("sophia", b1=b1, b2=b2)
-    check_positive("sophia", gamma=gamma)
-    check_non_negative("sophia", eps=eps)
-    check_steps("sophia", every=every)
-
-    def init(p):
-        return SophiaSlots(mu=zeros_slot(p), nu=real_slot(p))
-
-    def per_step(count):
-        return (count - 1) % every == 0
-
-    def update(g, slots, p, due, estimate):
-        mu = ema(slots.mu, g, b1)
-        nu = jnp.where(due, ema(slots.nu, estimate.real, b2), slots.nu)
-        size = floored(jnp.maximum(scaled(nu, gamma), jnp.asarray(eps, nu.dtype)))
-        return clipped(divided(mu, size), 1.0), SophiaSlots(mu, nu)
-
-    def extras(call):
-        given = call.extra_args.get("hessian", hessian)
-        if given is None:
-            raise ValueError(
-                "sophia.update needs an estimate of the Hessian's diagonal; call tx.update(grads, "
-                "state, params, hessian=tree), or with a function from params to one."
-            )
-        if callable(given):
-            check_params("sophia", "hessian", call.params)
-            given = _when_due(given, call.params, call.count % every == 0)
-        try:
-            return [(estimate,) for estimate in call.treedef.flatten_up_to(given)]
-        except ValueError as error:
-            raise ValueError(
-                f"sophia.update(hessian=...): hessian must be a tree like the gradients: {error}"
-            ) from error
-
-    return lift(Rule("scale_by_sophia", SophiaSlots, init, update, per_step, extras, counted=True))
+    rule = Sophia(b1, b2, gamma, eps, every)
+    return lift(rule, extras=Estimates(hessian, every)).transformation()
 
 
+@constructor
 def sophia(
     learning_rate: Scalar | Schedule,
     *,
@@ -142,7 +183,7 @@ def sophia(
     return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
 
 
-def hutchinson(loss_fn: Callable[[Any], jax.Array], params: Any, key: jax.Array) -> Any:
+def hutchinson(loss_fn: Callable[[Any], Array], params: Any, key: Array) -> Any:
     """Hutchinson's estimate of the Hessian's diagonal: v * (H v) for random signs v.
 
     Args:
@@ -168,9 +209,7 @@ def hutchinson(loss_fn: Callable[[Any], jax.Array], params: Any, key: jax.Array)
     return jax.tree.map(lambda sign, hv: sign * hv, v, curved)
 
 
-def gauss_newton_bartlett(
-    logits_fn: Callable[[Any], jax.Array], params: Any, key: jax.Array
-) -> Any:
+def gauss_newton_bartlett(logits_fn: Callable[[Any], Array], params: Any, key: Array) -> Any:
     """The Gauss-Newton-Bartlett estimate: n times the squared gradient under sampled labels.
 
     Args:
@@ -189,7 +228,7 @@ def gauss_newton_bartlett(
     """
     check_function("gauss_newton_bartlett", logits_fn=logits_fn)
 
-    def sampled_loss(params):
+    def sampled_loss(params: Any) -> tuple[Array, Array]:
         logits = logits_fn(params)
         labels = jax.random.categorical(key, jax.lax.stop_gradient(logits))
         chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), labels[..., None], axis=-1)
@@ -199,7 +238,22 @@ def gauss_newton_bartlett(
     return jax.tree.map(lambda g: scaled(g * g, examples), grads)
 
 
-def _when_due(estimate: Estimate, params: Any, due: jax.Array) -> Any:
+def _when_due(estimate: Estimate, params: Any, due: Array) -> Any:
     """What the function gives at due steps, zeros at others, where it does not run."""
     shapes = jax.eval_shape(estimate, params)
     return jax.lax.cond(due, estimate, lambda _: jax.tree.map(jnp.zeros_like, shapes), params)
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=sophia,
+        rule=Sophia,
+        family="curvature",
+        formula="d = clip(mu / (gamma nu), 1), nu of the Hessian's diagonal",
+        when="language models, where curvature can be estimated",
+        learning_rate=0.01,
+        presets={"paper": {}},
+        needs="hessian",
+        note="exact Hessian diagonal",
+    ),
+)

@@ -4,11 +4,13 @@
     d = mu / (sqrt(nu) + eps)
 
 A small gradient after large ones lowers nu by its own square only, so that the rate rises slowly.
-Two slots a parameter. When to use it: sparse gradients, where Adam forgets too fast. Departures:
+Two slots per parameter. When to use it: sparse gradients, where Adam forgets too fast. Departures:
 none. Others correct the biases of mu and nu (`bias_correction`), or start nu at 1e-6
 (`initial_accumulator_value`); optax starts mu there as well, which moves parameters whose
 gradients are 0, and is not offered.
 """
+
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -23,20 +25,15 @@ from adaptive_optax.core.arrays import (
     scaled,
     zeros_slot,
 )
-from adaptive_optax.core.checks import check_flag, check_fraction, check_non_negative
-from adaptive_optax.core.descend import descend
-from adaptive_optax.core.leafwise import leafwise
-from adaptive_optax.core.types import Mask, Scalar, Schedule, Transformation
+from adaptive_optax.core.descend import descend, direction_of
+from adaptive_optax.core.rule import Moved, Rule, Step
+from adaptive_optax.core.transformation import Transformation, constructor
+from adaptive_optax.core.types import Array, AtLeastZero, Fraction, Mask, Scalar, Schedule
 from adaptive_optax.optimizers.adam import AdamSlots
+from adaptive_optax.optimizers.record import OptimizerRecord
 
 
-def scale_by_yogi(
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-3,
-    initial_accumulator_value: Scalar = 0.0,
-    bias_correction: bool = False,
-) -> Transformation:
+class Yogi(Rule):
     """Yogi's direction.
 
     Args:
@@ -49,26 +46,37 @@ def scale_by_yogi(
     Raises:
       ValueError: for an option out of range.
     """
-    check_flag("yogi", bias_correction=bias_correction)
-    check_fraction("yogi", b1=b1, b2=b2)
-    check_non_negative("yogi", eps=eps, initial_accumulator_value=initial_accumulator_value)
 
-    def init(p):
-        return AdamSlots(mu=zeros_slot(p), nu=real_slot(p, initial_accumulator_value))
+    b1: Fraction = 0.9
+    b2: Fraction = 0.999
+    eps: AtLeastZero = 0.001
+    initial_accumulator_value: AtLeastZero = 0.0
+    bias_correction: bool = False
 
-    def per_step(count):
-        return (bias(b1, count), bias(b2, count)) if bias_correction else (1.0, 1.0)
+    Slots = AdamSlots
+    scale_invariant = True
 
-    def update(g, slots, p, biases):
-        mu, square = ema(slots.mu, g, b1), add_square(jnp.zeros_like(slots.nu), g)
-        change = scaled(jnp.sign(square - slots.nu) * square, 1 - b2)
+    def init(self, p: Any) -> AdamSlots:
+        return AdamSlots(mu=zeros_slot(p), nu=real_slot(p, self.initial_accumulator_value))
+
+    def per_step(self, step: Step) -> Any:
+        if not self.bias_correction:
+            return 1.0, 1.0
+        return bias(self.b1, step.count), bias(self.b2, step.count)
+
+    def update(self, g: Array, slots: AdamSlots, p: Any, step: Step) -> Moved[AdamSlots]:
+        mu_bias, nu_bias = step.shared
+        mu, square = ema(slots.mu, g, self.b1), add_square(jnp.zeros_like(slots.nu), g)
+        change = scaled(jnp.sign(square - slots.nu) * square, 1 - self.b2)
         nu = slots.nu + jnp.minimum(change, jnp.finfo(square.dtype).max / 2 - slots.nu)
-        root = denominator(nu, eps, "outside", correction=biases[1])
-        return divided(debias(mu, biases[0]), root), AdamSlots(mu, nu)
-
-    return leafwise(AdamSlots, init, update, per_step=per_step)
+        root = denominator(nu, self.eps, "outside", correction=nu_bias)
+        return divided(debias(mu, mu_bias), root), AdamSlots(mu, nu)
 
 
+scale_by_yogi = direction_of(Yogi, "scale_by_yogi")
+
+
+@constructor
 def yogi(
     learning_rate: Scalar | Schedule,
     *,
@@ -89,5 +97,18 @@ def yogi(
     >>> round(float(updates), 5)
     -0.03162
     """
-    direction = scale_by_yogi(b1, b2, eps, initial_accumulator_value, bias_correction)
+    direction = Yogi(b1, b2, eps, initial_accumulator_value, bias_correction)
     return descend(direction, learning_rate, weight_decay=weight_decay, mask=mask)
+
+
+RECORDS = (
+    OptimizerRecord(
+        constructor=yogi,
+        rule=Yogi,
+        formula="d = mu / (√nu + eps), nu -= (1-b2) sign(nu - g²) g²",
+        when="sparse gradients",
+        learning_rate=0.003,
+        quadratic_rate=0.01,
+        presets={"paper": {}},
+    ),
+)

@@ -11,18 +11,19 @@ all-gather of the updates a step. Departures: each array is cut along one of its
 paper cuts one flat buffer, so that any transformation can be inside, blocks of `stored` too.
 """
 
+import functools
 from typing import Any
 
 import jax
 import optax
 
-from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.checks import check_transformation
-from adaptive_optax.core.leaves import flat_pair
-from adaptive_optax.core.types import Transformation
+from adaptive_optax.core.leaves import pair_leaves
+from adaptive_optax.core.transformation import Body, Transformation, constructor
 from adaptive_optax.sharding.partition import Partition
 
 
+@constructor
 def partitioned(
     inner: optax.GradientTransformation,
     mesh: jax.sharding.Mesh,
@@ -61,25 +62,40 @@ def partitioned(
     >>> optax.tree.get(state, "mu")["kernel"].addressable_shards[0].data.shape
     (16, 8)
     """
-    check_transformation("partitioned", inner=inner)
-    partition = Partition(inner.init, mesh, _names(mesh, axis), specs)
-    inner = optax.with_extra_args_support(inner)
+    check_transformation(inner=inner)
+    wrapped = optax.with_extra_args_support(inner)
+    return Partitioned(wrapped, mesh, _names(mesh, axis), specs).transformation()
 
-    def init(params):
-        return partition.state(inner.init(params), partition.plan(params))
 
-    def update(grads, state, params=None, **extra_args):
-        flat_pair("partitioned", grads, params)
+class Partitioned(Body):
+    """An optimizer with its slots spread over mesh axes."""
+
+    inner: optax.GradientTransformationExtraArgs
+    mesh: jax.sharding.Mesh
+    axes: tuple[str, ...]
+    specs: Any
+
+    shares_state = True
+
+    @functools.cached_property
+    def partition(self) -> Partition:
+        """Where each array is cut."""
+        return Partition(self.inner.init, self.mesh, self.axes, self.specs)
+
+    def init(self, params: Any) -> Any:
+        return self.partition.state(self.inner.init(params), self.partition.plan(params))
+
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, Any]:
+        pair_leaves(self.name, grads, params)
         like = grads if params is None else params
-        plan = partition.plan(like)
-        grads = partition.parts(grads, like, plan)
-        own = None if params is None else partition.parts(params, like, plan)
-        updates, state = inner.update(grads, state, own, **extra_args)
-        return partition.whole(updates, like, plan), partition.state(state, plan)
-
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    members = {"inner": inner}
-    return described(tx, "partitioned", options={"axis": axis}, members=members, own_state=False)
+        cut = self.partition
+        plan = cut.plan(like)
+        grads = cut.parts(grads, like, plan)
+        own = None if params is None else cut.parts(params, like, plan)
+        updates, state = self.inner.update(grads, state, own, **extra_args)
+        return cut.whole(updates, like, plan), cut.state(state, plan)
 
 
 def _names(mesh: Any, axis: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from adaptive_optax.core.anatomy import anatomy, parts
+from adaptive_optax.introspection.structure import parts, structure
 from adaptive_optax.sharding.origins import Origin
 from adaptive_optax.sharding.places import Place, names_of
 from adaptive_optax.sharding.state_shardings import Layout
@@ -52,7 +52,7 @@ def _names(entries: Any) -> list[str]:
 
 def _shares(tx: optax.GradientTransformation, sizes: dict[str, int]) -> int | None:
     """Into how many parts `partitioned` cuts, where it is in it."""
-    for part in parts(anatomy(tx)):
+    for part in parts(structure(tx)):
         if part.name == "partitioned":
             axis = part.options["axis"]
             return math.prod(sizes[name] for name in names_of(axis))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from adaptive_optax.storage.format import Codes, Format, SingleFormat
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Bfloat16(SingleFormat):
     """Two bytes an element."""
 

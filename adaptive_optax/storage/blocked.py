@@ -18,7 +18,7 @@ from adaptive_optax.storage.signs import signed, with_sign
 _WITH_SIGN = (SIGNED, LONE)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Blocked(SingleFormat):
     """Codes of a few bits, and a byte a block."""
 

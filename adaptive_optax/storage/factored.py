@@ -19,7 +19,7 @@ from adaptive_optax.core.roles import SIGNED
 from adaptive_optax.storage.format import Codes, Format, SingleFormat
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Factored(SingleFormat):
     """A row and a column of float32 numbers."""
 

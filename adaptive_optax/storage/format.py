@@ -1,9 +1,12 @@
 """What a format is: how arrays of a state are kept in few bytes."""
 
 import abc
+import dataclasses
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import jax
+
+from adaptive_optax.core.value import expression
 
 Bits: TypeAlias = tuple[jax.Array, jax.Array]
 LONE = "lone"  # the role of a signed slot that no slot of squares follows
@@ -20,6 +23,10 @@ class Format:
     """How arrays are kept. Formats are values: equal ones compare and hash equal."""
 
     name: ClassVar[str]  # as it is saved, with a version that changes when codes change meaning
+
+    def __repr__(self) -> str:
+        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return expression(type(self).__name__.lower(), options, {})
 
     def fits(self, role: str, shape: tuple[int, ...]) -> bool:
         """Whether an array of that role and whole shape can be kept so."""

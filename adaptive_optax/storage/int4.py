@@ -28,7 +28,7 @@ _POSITIVE = Grid(levels=1, lowest=-14, codes=15, positive=True)
 _SHIFTS = np.array([[0], [4]], np.uint32)  # of the first and the second half of a block
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Int4(Blocked):
     """Half a byte an element and a byte a block."""
 

@@ -31,7 +31,7 @@ from adaptive_optax.storage.quadratic import Quadratic
 _POSITIVE = Grid(levels=11, lowest=-23, codes=255, positive=True)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Int8(Blocked):
     """One byte an element and one a block."""
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from adaptive_optax.core.arrays import beside
 from adaptive_optax.core.leaves import flat, is_trained, matching
-from adaptive_optax.core.lift import wide_view
+from adaptive_optax.core.lifting import wide_view
 from adaptive_optax.storage.chance import by_chance, is_narrow, nearest
 from adaptive_optax.storage.noise import mixed, random_bits
 

@@ -29,7 +29,7 @@ MEAN = Grid(levels=11, lowest=-3, codes=63, positive=False)
 WIDTH = 7  # bits of a mean in a pair
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Minifloat8(PairFormat):
     """Two bytes an element of both."""
 

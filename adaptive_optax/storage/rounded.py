@@ -23,11 +23,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.checks import check_choice, check_params, check_state, check_transformation
-from adaptive_optax.core.leaves import flat_pair, is_trained
-from adaptive_optax.core.lift import wide_view
-from adaptive_optax.core.types import Transformation
+from adaptive_optax.core.leaves import is_trained, pair_leaves
+from adaptive_optax.core.lifting import wide_view
+from adaptive_optax.core.transformation import Body, Transformation, constructor
 from adaptive_optax.storage.chance import is_narrow
 from adaptive_optax.storage.landing import MODES, first_kept, kept_leaves, landed, wide_param
 
@@ -41,6 +40,7 @@ class RoundedState(NamedTuple):
     inner_state: Any
 
 
+@constructor
 def rounded(inner: optax.GradientTransformation, mode: str) -> Transformation:
     """Any optimizer, for parameters in bfloat16 or float16 that move by less than their digits.
 
@@ -73,33 +73,45 @@ def rounded(inner: optax.GradientTransformation, mode: str) -> Transformation:
     bfloat16 0.0
     bfloat16 0.001
     """
-    check_transformation("rounded", inner=inner)
-    check_choice("rounded", MODES, mode=mode)
-    inner = optax.with_extra_args_support(inner)
+    check_transformation(inner=inner)
+    return Rounded(optax.with_extra_args_support(inner), mode).transformation()
 
-    def init(params):
-        count = None if mode == "master" else jnp.zeros((), jnp.int32)
-        kept = first_kept(mode, params)
-        return RoundedState(count, *_fields(mode, kept), inner.init(_wide(params)))
 
-    def update(grads, state, params=None, **extra_args):
-        check_params("rounded", "the numbers to round", params)
+class Rounded(Body):
+    """An optimizer for parameters that move by less than their digits."""
+
+    inner: optax.GradientTransformationExtraArgs
+    mode: str
+
+    keeps_parameters = True
+
+    def check(self) -> None:
+        check_choice(MODES, mode=self.mode)
+
+    def init(self, params: Any) -> RoundedState:
+        count = None if self.mode == "master" else jnp.zeros((), jnp.int32)
+        kept = first_kept(self.mode, params)
+        return RoundedState(count, *_fields(self.mode, kept), self.inner.init(_wide(params)))
+
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, RoundedState]:
+        check_params(self.name, "the numbers to round", params)
         check_state("rounded.update", RoundedState, state)
-        _, weights, treedef = flat_pair("rounded", grads, params)
-        kept = kept_leaves(mode, treedef, weights, state.compensation, state.master)
-        before = [wide_param(mode, p, k) for p, k in zip(weights, kept, strict=True)]
-        seen = jax.tree.unflatten(treedef, before)
-        updates, inner_state = inner.update(_wide(grads), state.inner_state, seen, **extra_args)
+        _, weights, treedef, _ = pair_leaves(self.name, grads, params)
+        kept = kept_leaves(self.mode, treedef, weights, state.compensation, state.master)
+        before = [wide_param(self.mode, p, k) for p, k in zip(weights, kept, strict=True)]
+        seen = treedef.unflatten(before)
+        updates, inner_state = self.inner.update(
+            _wide(grads), state.inner_state, seen, **extra_args
+        )
         count = None if state.count is None else optax.safe_increment(state.count)
         moves = treedef.flatten_up_to(updates)
         for i, (u, p) in enumerate(zip(moves, weights, strict=True)):
             if is_narrow(p) and hasattr(u, "dtype") and is_trained(u):
-                moves[i], kept[i] = landed(mode, u, p, kept[i], count, i)
-        fields = _fields(mode, jax.tree.unflatten(treedef, kept))
-        return jax.tree.unflatten(treedef, moves), RoundedState(count, *fields, inner_state)
-
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    return described(tx, "rounded", options={"mode": mode}, members={"inner": inner})
+                moves[i], kept[i] = landed(self.mode, u, p, kept[i], count, i)
+        fields = _fields(self.mode, treedef.unflatten(kept))
+        return treedef.unflatten(moves), RoundedState(count, *fields, inner_state)
 
 
 def _fields(mode: str, kept: Any) -> tuple[Any, Any]:

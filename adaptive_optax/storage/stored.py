@@ -16,12 +16,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import beside, narrowed
 from adaptive_optax.core.checks import check_state, check_transformation
 from adaptive_optax.core.leaves import is_none, is_trained
-from adaptive_optax.core.lift import wide_view
-from adaptive_optax.core.types import Transformation
+from adaptive_optax.core.lifting import wide_view
+from adaptive_optax.core.transformation import Body, Transformation, constructor
 from adaptive_optax.storage.bfloat16 import bfloat16
 from adaptive_optax.storage.factored import factored
 from adaptive_optax.storage.format import Format
@@ -59,6 +58,7 @@ class StoredState(NamedTuple):
         return StoredState(self.count, *encoded(plans, inner_state, None), self.layout)
 
 
+@constructor
 def stored(
     inner: optax.GradientTransformation,
     format: Format | Choice,  # noqa: A002, the field's word
@@ -92,7 +92,7 @@ def stored(
     >>> optax.tree.get(state.decoded(), "nu")["kernel"].dtype
     dtype('float32')
     """
-    check_transformation("stored", inner=inner)
+    check_transformation(inner=inner)
     if any(format is maker for maker in MAKERS) or not (
         isinstance(format, Format) or callable(format)
     ):
@@ -102,26 +102,43 @@ def stored(
         )
     if not isinstance(format, Format):
         _check_arguments(format)
-    inner = optax.with_extra_args_support(inner)
+    return Stored(optax.with_extra_args_support(inner), format).transformation()
 
-    @functools.lru_cache(maxsize=64)
-    def plans_at(treedef, leaves):
-        shapes = jax.tree.unflatten(treedef, [jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
-        return plans_for(format, jax.eval_shape(inner.init, shapes))
 
-    def init(params):
+class Stored(Body):
+    """An optimizer with its moments kept in few bytes."""
+
+    inner: optax.GradientTransformationExtraArgs
+    format: Format | Choice
+
+    encodes_state = True
+
+    @functools.cached_property
+    def plans_at(self) -> Any:
+        """From the structure and the leaves' shapes of parameters to the plans of the slots."""
+
+        @functools.lru_cache(maxsize=64)
+        def plans(treedef: Any, leaves: Any) -> Any:
+            shapes = treedef.unflatten([jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
+            return plans_for(self.format, jax.eval_shape(self.inner.init, shapes))
+
+        return plans
+
+    def init(self, params: Any) -> StoredState:
         params = _wide(params)
-        state = inner.init(params)
-        plans = plans_for(format, state)
+        state = self.inner.init(params)
+        plans = plans_for(self.format, state)
         count = jnp.zeros((), jnp.int32)
         first = with_slots(state, (_first(params, slot.tree) for slot in slots_of(state)))
         return StoredState(count, *encoded(plans, first, count), written(plans))
 
-    def update(grads, state, params=None, **extra_args):
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, StoredState]:
         check_state("stored.update", StoredState, state)
         wide_grads, wide_params = _wide(grads), _wide(params)
         leaves, treedef = jax.tree.flatten(wide_grads if params is None else wide_params)
-        plans = plans_at(treedef, tuple((jnp.shape(x), jnp.result_type(x)) for x in leaves))
+        plans = self.plans_at(treedef, tuple((jnp.shape(x), jnp.result_type(x)) for x in leaves))
         if len(text(plans)) != state.layout.shape[-1]:  # all that is known of it under jit
             raise ValueError(
                 "stored.update: the state was stored in other formats, or is not of these "
@@ -129,15 +146,11 @@ def stored(
                 "tx.init(params).encoded(old_state.decoded())."
             )
         plain = decoded(plans, state.inner_state, state.scales)
-        updates, plain = inner.update(wide_grads, plain, wide_params, **extra_args)
+        updates, plain = self.inner.update(wide_grads, plain, wide_params, **extra_args)
         count = optax.safe_increment(state.count)
         codes = encoded(plans, plain, count)
         updates = _narrow(updates, grads if params is None else params)
         return updates, StoredState(count, *codes, state.layout)
-
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    name = format.name if isinstance(format, Format) else format
-    return described(tx, "stored", options={"format": name}, members={"inner": inner})
 
 
 def _check_arguments(choice: Choice) -> None:

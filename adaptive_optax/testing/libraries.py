@@ -13,32 +13,15 @@ import optax
 import optax.contrib
 
 import adaptive_optax as ao
-
-NAMES = (
-    *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw"),
-    *("nadam", "nadamw", "radam", "lion", "amsgrad", "adamax", "adabelief", "yogi", "lamb"),
-    *("lars", "adafactor", "adan", "ademamix", "adopt", "mars", "muon", "soap", "sophia"),
-    *("prodigy", "dadapt_adam", "dog", "dowg"),
-)
-
-# Names that stand for another's options, in both libraries.
-VARIANTS = {
-    "momentum": ("sgd", {"momentum": 0.9}),
-    "nesterov": ("sgd", {"momentum": 0.9, "nesterov": True}),
-}
-
-# Where optax differs: another name, or the option without which its default climbs.
-OPTAX = {"dadapt_adam": ("dadapt_adamw", {}), "adadelta": ("adadelta", {"learning_rate": 1.0})}
+from adaptive_optax.optimizers.record import OptimizerRecord, records
 
 MakeTx = Callable[..., Any]
 
 
 def ours() -> dict[str, MakeTx]:
-    """The optimizers of adaptive_optax, by name."""
-    found = _constructors((ao,), VARIANTS)
-    if "sophia" in found:
-        found["sophia"] = sophia
-    return found
+    """The optimizers of adaptive_optax, and their named variants, by name."""
+    found = _found(lambda record: record.constructor)
+    return found | ({"sophia": sophia} if "sophia" in found else {})
 
 
 def optaxs() -> dict[str, MakeTx]:
@@ -46,9 +29,15 @@ def optaxs() -> dict[str, MakeTx]:
 
     Without Sophia, whose update asks for the loss itself.
     """
-    found = _constructors((optax, optax.contrib), {**VARIANTS, **OPTAX})
-    found.pop("sophia", None)
-    return found
+
+    def constructor(record: OptimizerRecord) -> Any:
+        name = record.optax_name or record.name
+        found: Any = getattr(optax, name, None) or getattr(optax.contrib, name, None)
+        if record.name == "adadelta":  # its default learning rate climbs
+            return functools.partial(optax.adadelta, learning_rate=1.0)
+        return None if record.needs else found
+
+    return _found(constructor)
 
 
 def sophia(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
@@ -62,12 +51,14 @@ def sophia(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
-def _constructors(modules: tuple, variants: dict) -> dict[str, MakeTx]:
+def _found(constructor: Callable[[OptimizerRecord], Any]) -> dict[str, MakeTx]:
+    """What a library has of the optimizers and of their variants with a row in the tables."""
     found = {}
-    for name in NAMES:
-        attribute, options = variants.get(name, (name, {}))
-        places = [module for module in modules if hasattr(module, attribute)]
-        if places:
-            constructor = getattr(places[0], attribute)
-            found[name] = functools.partial(constructor, **options) if options else constructor
+    for name, record in records().items():
+        make = constructor(record)
+        if make is not None:
+            found[name] = make
+            for word, variant in record.variants.items():
+                if variant.formula:
+                    found[word] = functools.partial(make, **variant.options)
     return found

@@ -10,21 +10,16 @@ update it returns is the one that is applied. Departures: none.
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import elapsed, scaled, shifted
-from adaptive_optax.core.checks import check_non_negative, check_params, check_transformation
-from adaptive_optax.core.leafwise import LeafwiseState, leafwise
+from adaptive_optax.core.checks import check_params, check_transformation
 from adaptive_optax.core.leaves import cast_like
-from adaptive_optax.core.types import Scalar, Transformation
-
-
-class AverageSlots(NamedTuple):
-    """What a leaf remembers."""
-
-    average: Any  # of the parameters
+from adaptive_optax.core.map_leaves import copies, map_leaves
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import AtLeastZero, Scalar
 
 
 class AveragedState(NamedTuple):
@@ -39,6 +34,7 @@ class AveragedState(NamedTuple):
         return cast_like(self.average, params)
 
 
+@constructor
 def averaged(inner: optax.GradientTransformation, *, power: Scalar = 8.0) -> Transformation:
     """Any optimizer, with the average of its parameters in the state; its steps stay as they are.
 
@@ -62,32 +58,44 @@ def averaged(inner: optax.GradientTransformation, *, power: Scalar = 8.0) -> Tra
     >>> float(params), float(ao.eval_params(state, params))
     (3.0, 2.0)
     """
-    check_transformation("averaged", inner=inner)
-    check_non_negative("averaged", power=power)
-    inner = optax.with_extra_args_support(inner)
+    check_transformation(inner=inner)
+    return Averaged(optax.with_extra_args_support(inner), power).transformation()
 
-    def start(p):
-        return AverageSlots(average=p)
 
-    def share(count):
-        t = elapsed(count)
-        return shifted(jnp.ones_like(t), power) / shifted(t, power)
+class Averaged(Body):
+    """An average over an optimizer's parameters."""
 
-    def step(u, slots, p, weight):
-        check_params("averaged", "its average", p)
-        return u, AverageSlots(slots.average + scaled(p + u - slots.average, weight))
+    inner: optax.GradientTransformationExtraArgs
+    power: AtLeastZero
 
-    average = leafwise(AverageSlots, start, step, per_step=share)
+    keeps_parameters = True
+    passes_gradients = True
 
-    def init(params):
-        own = average.init(params)
-        return AveragedState(own.count, own.slots.average, inner.init(params))
+    def init(self, params: Any) -> AveragedState:
+        return AveragedState(jnp.zeros((), jnp.int32), copies(params), self.inner.init(params))
 
-    def update(grads, state, params=None, **extra_args):
-        updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
-        before = LeafwiseState(state.count, AverageSlots(state.average))
-        updates, own = average.update(updates, before, params)
-        return updates, AveragedState(own.count, own.slots.average, inner_state)
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, AveragedState]:
+        updates, inner_state = self.inner.update(grads, state.inner_state, params, **extra_args)
+        count = optax.safe_increment(state.count)
+        shared = (_share(count, self.power),)
+        updates, average = map_leaves(
+            self.name, _followed, updates, params, state.average, shared=shared, keeps=1
+        )
+        return updates, AveragedState(count, average, inner_state)
 
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    return described(tx, "averaged", options={"power": power}, members={"inner": inner})
+
+@jax.jit
+def _share(count: jax.Array, power: Scalar) -> jax.Array:
+    """The weight of the new parameters in the average."""
+    t = elapsed(count)
+    return shifted(jnp.ones_like(t), power) / shifted(t, power)
+
+
+def _followed(
+    u: jax.Array, p: Any, average: jax.Array, share: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The update as it is, and the average after it."""
+    check_params("averaged", "its average", p)
+    return u, average + scaled(p + u - average, share)

@@ -14,13 +14,15 @@ arXiv:1605.08988, with trials repeated since what is best changes as training go
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.feedback import value_of
-from adaptive_optax.wrappers.criteria import Criterion, Seen
+from adaptive_optax.wrappers.switch_criteria import Criterion, Seen
 from adaptive_optax.wrappers.trend import Trend, followed, no_trend, slope
 
 LONGER = 4  # each rest than the one before
+_MOST = 2**24  # windows, of a rest that can still grow
 
 
 class BanditState(NamedTuple):
@@ -34,11 +36,16 @@ class BanditState(NamedTuple):
     variances: Any  # of these
 
 
-def bandit(members: int, window: int) -> Criterion:
+class Bandit(Criterion):
     """The member that makes the loss fall fastest, of those tried."""
-    trial = 2 * members
 
-    def start():
+    size: int
+    window: int
+
+    onward = False
+
+    def start(self) -> BanditState:
+        trial = 2 * self.size
         return BanditState(
             trend=no_trend(),
             keeper=jnp.zeros((), jnp.int32),
@@ -48,18 +55,20 @@ def bandit(members: int, window: int) -> Criterion:
             variances=jnp.zeros(trial, jnp.float32),
         )
 
-    def best(memory):
+    def best(self, memory: BanditState) -> Any:
         """The member to keep, after a trial."""
-        outward = jnp.arange(members)
-        scores = (memory.slopes[outward] + memory.slopes[trial - 1 - outward]) / 2
-        errors = (memory.variances[outward] + memory.variances[trial - 1 - outward]) / 4
+        outward = jnp.arange(self.size)
+        back = 2 * self.size - 1 - outward
+        scores = (memory.slopes[outward] + memory.slopes[back]) / 2
+        errors = (memory.variances[outward] + memory.variances[back]) / 4
         found = jnp.argmin(scores)
         better = scores[0] - scores[found] > 3 * jnp.sqrt(errors[0] + errors[found])
-        return (memory.keeper + jnp.where(better, found, 0).astype(jnp.int32)) % members
+        return (memory.keeper + jnp.where(better, found, 0).astype(jnp.int32)) % self.size
 
-    def decide(memory: BanditState, seen: Seen):
+    def decide(self, memory: BanditState, seen: Seen) -> tuple[jax.Array, BanditState]:
+        trial = 2 * self.size
         trend = followed(memory.trend, value_of("switch", seen.extra_args))
-        full = trend.count >= window
+        full = trend.count >= self.window
         place = memory.windows - memory.rest  # in the trial; below 0 before it
         found = slope(trend)
         here = full & (jnp.arange(trial) == place)
@@ -72,15 +81,10 @@ def bandit(members: int, window: int) -> Criterion:
         )
         over = windows >= memory.rest + trial
         tried = tried._replace(
-            keeper=jnp.where(over, best(tried), memory.keeper),
+            keeper=jnp.where(over, self.best(tried), memory.keeper),
             windows=jnp.where(over, 0, windows),
             rest=jnp.where(over, jnp.minimum(memory.rest, _MOST) * LONGER, memory.rest),
         )
         place = tried.windows - tried.rest
         offset = jnp.where(place < 0, 0, jnp.minimum(place, trial - 1 - place))
-        return ((tried.keeper + offset) % members).astype(jnp.int32), tried
-
-    return Criterion(start, decide, onward=False)
-
-
-_MOST = 2**24  # windows, of a rest that can still grow
+        return ((tried.keeper + offset) % self.size).astype(jnp.int32), tried

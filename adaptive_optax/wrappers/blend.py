@@ -18,7 +18,7 @@ stay as given, or learn from how the next gradient g, of another batch, judges e
                      the loss's own slope in the weights (after Baydin et al., 2018,
                      arXiv:1703.04782), in steps that shrink, since noise judges too
 
-Memory: every member's state; one more slot a parameter and member where the weights learn. Time:
+Memory: every member's state; one more slot per parameter and member where the weights learn. Time:
 every member's. When to use it: where one member's weakness is another's strength, and as a test of
 which of them a task wants. The judgement looks one step ahead: it does not see what pays later.
 Departures: both rules see the loss's linear part alone, over its largest possible value, so that
@@ -26,8 +26,6 @@ neither depends on the scale of the loss or of the rates; AdaHedge's gap starts 
 the first rounding apart would decide; a judgement that is not finite changes nothing.
 """
 
-import functools
-from collections import namedtuple
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -36,17 +34,16 @@ import jax.numpy as jnp
 import optax
 
 from adaptive_optax.core.agreement import agreement
-from adaptive_optax.core.anatomy import anatomy, described, parts
-from adaptive_optax.core.arrays import norm, scaled, working_dtype
-from adaptive_optax.core.checks import check_choice, check_flag, check_positive
-from adaptive_optax.core.leafwise import LeafwiseState, lift
+from adaptive_optax.core.arrays import norm, norm_of_all, scaled, working_dtype
+from adaptive_optax.core.checks import caller, check_choice
 from adaptive_optax.core.leaves import flat, is_trained
-from adaptive_optax.core.lift import Rule, wide_view
-from adaptive_optax.core.programs import compiled
-from adaptive_optax.core.treewise import norm_of_all
-from adaptive_optax.core.types import Scalar, Transformation
+from adaptive_optax.core.lifting import wide_view
+from adaptive_optax.core.map_leaves import first_leaves, map_leaves
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import AboveZero, Scalar
+from adaptive_optax.introspection.structure import parts, structure
+from adaptive_optax.wrappers.blend_weights import LEARNING, checked_weights, weights_at
 from adaptive_optax.wrappers.members import checked_members
-from adaptive_optax.wrappers.mixture import checked_weights, descent, hedge, weights_at
 
 
 class BlendState(NamedTuple):
@@ -68,6 +65,7 @@ class BlendState(NamedTuple):
         return params
 
 
+@constructor
 def blend(
     members: Mapping[str, optax.GradientTransformation],
     weights: Mapping[str, Any] | Sequence[Any] | None = None,
@@ -102,115 +100,131 @@ def blend(
     >>> updates.tolist(), float(state.weights["small"])
     ([-1.5, 3.0], 0.75)
     """
-    inners = checked_members("blend", members)
-    named = checked_weights("blend", list(inners), weights)
+    inners = checked_members(members)
+    given = checked_weights(list(inners), weights)
     names = sorted(inners)
-    given = [named[name] for name in names]
-    if adapt is not None:
-        check_choice("blend", tuple(_LEARNING), adapt=adapt)
-    check_flag("blend", normalize=normalize)
-    check_positive("blend", step_size=step_size)
-    if adapt and any(map(callable, given)):
-        raise ValueError(
-            f"blend(weights=a schedule, adapt={adapt!r}): weights that learn start from numbers; "
-            f"give numbers, or adapt=None."
-        )
-    learning = _LEARNING[adapt](step_size) if adapt else None
-    walk = _mixing(len(names), keeps=adapt is not None)
-    slots = walk.rule.slots
-    own = {
-        name: all(part.library == "adaptive_optax" for part in parts(anatomy(inners[name])))
-        for name in names
-    }  # these compute alike for any parameters, and are told wide ones lest steps be rounded twice
+    return Blend(
+        {name: inners[name] for name in names},
+        {name: given[name] for name in names},
+        adapt,
+        step_size,
+        normalize,
+    ).transformation()
 
-    def init(params):
-        start = weights_at(given, jnp.zeros((), jnp.int32))
+
+class Blend(Body):
+    """Several optimizers at once; the members are in the order of their names."""
+
+    inners: dict[str, optax.GradientTransformationExtraArgs]
+    weights: dict[str, Any]
+    adapt: str | None
+    step_size: AboveZero
+    normalize: bool
+
+    def check(self) -> None:
+        if self.adapt is not None:
+            check_choice(tuple(LEARNING), adapt=self.adapt)
+        if self.adapt and any(map(callable, self.weights.values())):
+            raise ValueError(
+                f"{caller()}(weights=a schedule, adapt={self.adapt!r}): weights that learn start "
+                f"from numbers; give numbers, or adapt=None."
+            )
+
+    @property
+    def members(self) -> Mapping[str, optax.GradientTransformation]:
+        return self.inners
+
+    def shares(self, before: Any) -> Any:
+        return before.weights
+
+    def init(self, params: Any) -> BlendState:
+        start = weights_at(self.weights, jnp.zeros((), jnp.int32))
+        steps = {name: first_leaves(jnp.zeros_like, params) for name in self.inners}
         return BlendState(
             count=jnp.zeros((), jnp.int32),
-            weights=_named(names, start),
-            learned=learning.start(start) if learning else None,
-            steps=_named(names, walk.init(params).slots) if learning else None,
-            inner_states={name: inners[name].init(params) for name in names},
+            weights=self._named(start),
+            learned=LEARNING[self.adapt].start(start) if self.adapt else None,
+            steps=steps if self.adapt else None,
+            inner_states={name: inner.init(params) for name, inner in self.inners.items()},
         )
 
-    def judged(rule, grads, state):
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, BlendState]:
+        each, inner_states = [], {}
+        for name, inner in self.inners.items():
+            # Ours compute alike for any parameters: wide ones prevent rounding a step twice.
+            seen = _widened(params) if _all_ours(inner) else params
+            u, inner_states[name] = inner.update(
+                grads, state.inner_states[name], seen, **extra_args
+            )
+            each.append(u)
+        if self.adapt:
+            now, learned = self._judged(grads, state)
+        else:
+            now, learned = weights_at(self.weights, state.count), None
+        factors = _factors(each, now) if self.normalize else jnp.ones_like(now)
+        steps = list(state.steps.values()) if self.adapt else []
+        updates = map_leaves(
+            self.name,
+            _kept_mixture if self.adapt else _mixture,
+            each[0],
+            params,
+            *steps,
+            *each[1:],
+            shared=(now, factors),
+            keeps=len(steps),
+        )
+        if self.adapt:
+            updates, *steps = updates
+        return updates, BlendState(
+            count=optax.safe_increment(state.count),
+            weights=self._named(now),
+            learned=learned,
+            steps=self._named(steps) if self.adapt else None,
+            inner_states=inner_states,
+        )
+
+    def _judged(self, grads: Any, state: Any) -> Any:
         """Weights and what they learn from, after the gradient has judged the last steps."""
-        found = [agreement(grads, state.steps[name]) for name in names]
+        found = [agreement(grads, state.steps[name]) for name in self.inners]
         longest = jnp.max(jnp.stack([each.direction for each in found]))
         unit = jnp.where(longest > 0, longest, 1.0)
         losses = jnp.stack(
             [jnp.where(x.direction > 0, x.cosine * (x.direction / unit), 1.0) for x in found]
         )
         losses = jnp.where(longest > 0, losses, 0.0)
-        before = jnp.stack([state.weights[name] for name in names]), state.learned
-        after = rule.learn(*before, losses)
+        weights, learned = jnp.stack([state.weights[name] for name in self.inners]), state.learned
+        learn = LEARNING[self.adapt].learn  # type: ignore[index]
+        after = learn(weights, learned, losses, self.step_size)
         known = jnp.all(jnp.isfinite(losses))
-        return jax.tree.map(lambda new, old: jnp.where(known, new, old), after, before)
+        return jax.tree.map(lambda new, old: jnp.where(known, new, old), after, (weights, learned))
 
-    def update(grads, state, params=None, **extra_args):
-        updates, inner_states = [], {}
-        for name in names:
-            seen = _widened(params) if own[name] else params
-            u, inner = inners[name].update(grads, state.inner_states[name], seen, **extra_args)
-            updates.append(u)
-            inner_states[name] = inner
-        now, learned = (
-            judged(learning, grads, state) if learning else (weights_at(given, state.count), None)
-        )
-        factors = _factors(updates, now) if normalize else jnp.ones_like(now)
-        before = LeafwiseState(None, slots(*(state.steps[name] for name in names if learning)))
-        mixed, walked = walk.update(
-            updates[0], before, params, others=updates[1:], weights=now, factors=factors
-        )
-        return mixed, BlendState(
-            count=optax.safe_increment(state.count),
-            weights=_named(names, now),
-            learned=learned,
-            steps=_named(names, walked.slots) if learning else None,
-            inner_states=inner_states,
-        )
-
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "blend",
-        options={"adapt": adapt, "normalize": normalize, "weights": None if adapt else named},
-        members={name: inners[name] for name in names},
-        shares=lambda before: before.weights,
-    )
+    def _named(self, values: Any) -> dict[str, Any]:
+        return dict(zip(self.inners, values, strict=True))
 
 
-_LEARNING = {"hedge": lambda step_size: hedge(), "hypergradient": descent}
+def _mixture(u: jax.Array, p: Any, *others: Any) -> jax.Array:
+    """The mixture of one leaf: of the other members' updates, weights and factors come last."""
+    *rest, weights, factors = others
+    parts = [scaled(each, factors[i]) for i, each in enumerate((u, *rest))]
+    return _mixed(parts, weights)
 
 
-def _mixing(members: int, keeps: bool) -> Any:
-    """The mixture of as many updates, of which it keeps each one's v where that is wanted."""
-    slots = _slots(members if keeps else 0)
-
-    def start(p):
-        return slots(*(jnp.zeros_like(p) for _ in slots._fields))
-
-    def blend(u, before, p, at, weights, factors, *others):
-        parts = [scaled(each, factors[i]) for i, each in enumerate((u, *others))]
-        first, *rest = parts
-        # Differences of equal parts are 0 even where the products in them would be fused.
-        away = [jnp.where(part == first, jnp.zeros_like(part), part - first) for part in rest]
-        whole = sum((scaled(x, weights[i]) for i, x in enumerate(away, 1)), jnp.zeros_like(first))
-        mixed = jnp.where(whole == 0, first, first + whole)
-        return mixed, slots(*parts) if keeps else before
-
-    def given(call):
-        others = [call.treedef.flatten_up_to(each) for each in call.extra_args["others"]]
-        shared = call.extra_args["weights"], call.extra_args["factors"]
-        rows = zip(*others, strict=True) if others else [()] * call.treedef.num_leaves
-        return [(*shared, *row) for row in rows]
-
-    return lift(Rule("blend", slots, start, blend, extras=given))
+def _kept_mixture(u: jax.Array, p: Any, *others: Any) -> tuple[jax.Array, ...]:
+    """The same with each member's part, which takes the place of its last one."""
+    *found, weights, factors = others
+    rest = found[weights.size :]  # the last parts come before the updates
+    parts = [scaled(each, factors[i]) for i, each in enumerate((u, *rest))]
+    return _mixed(parts, weights), *parts
 
 
-@functools.cache
-def _slots(size: int) -> Any:
-    """The class of that many slots; one for all blends of a size, which then share programs."""
-    return namedtuple("BlendSlots", [f"step_{i}" for i in range(size)])
+def _mixed(parts: list[jax.Array], weights: jax.Array) -> jax.Array:
+    first, *rest = parts
+    # Differences of equal parts are 0 even if the products in them are fused.
+    away = [jnp.where(part == first, jnp.zeros_like(part), part - first) for part in rest]
+    whole = sum((scaled(x, weights[i]) for i, x in enumerate(away, 1)), jnp.zeros_like(first))
+    return jnp.where(whole == 0, first, first + whole)
 
 
 def _factors(updates: Sequence[Any], weights: jax.Array) -> jax.Array:
@@ -224,14 +238,17 @@ def _factors(updates: Sequence[Any], weights: jax.Array) -> jax.Array:
     return jnp.where(still, 0.0, mean / jnp.where(still, 1.0, lengths))
 
 
-_length = compiled(lambda u: norm(u.astype(working_dtype(u.dtype))))
+@jax.jit
+def _length(u: jax.Array) -> jax.Array:
+    return norm(u.astype(working_dtype(u.dtype)))
+
+
+def _all_ours(tx: optax.GradientTransformation) -> bool:
+    """Whether all of a transformation is of this library."""
+    return all(part.body is not None for part in parts(structure(tx)))
 
 
 def _widened(params: Any) -> Any:
     """The parameters in the dtype to compute in."""
     leaves, treedef = flat(params)
     return jax.tree.unflatten(treedef, [wide_view(p) if is_trained(p) else p for p in leaves])
-
-
-def _named(names: Sequence[str], values: Any) -> dict[str, Any]:
-    return dict(zip(names, values, strict=True))

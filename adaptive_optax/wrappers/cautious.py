@@ -11,19 +11,21 @@ weight decay is then part of u. To leave the decay out of the mask, chain it aft
 Departures: none.
 """
 
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import scaled
 from adaptive_optax.core.checks import check_transformation
-from adaptive_optax.core.leafwise import LeafwiseState, lift
-from adaptive_optax.core.lift import NoSlots, Rule
-from adaptive_optax.core.types import Transformation
+from adaptive_optax.core.map_leaves import map_leaves
+from adaptive_optax.core.transformation import Body, Transformation, constructor
 
-LEAST = 1e-3  # share of the leaf that agrees, of which no more than the inverse is made up
+LEAST = 1e-3  # the update is scaled up as if at least this share of the leaf agreed
 
 
+@constructor
 def cautious(inner: optax.GradientTransformation) -> Transformation:
     """Any optimizer, without the coordinates whose step goes up the gradient.
 
@@ -45,23 +47,31 @@ def cautious(inner: optax.GradientTransformation) -> Transformation:
     >>> updates.tolist()
     [-12.0, -0.0]
     """
-    check_transformation("cautious", inner=inner)
-    inner = optax.with_extra_args_support(inner)
+    check_transformation(inner=inner)
+    return Cautious(optax.with_extra_args_support(inner)).transformation()
 
-    def agreeing(u, slots, p, at, g):
-        mask = ((u.conj() * g.astype(u.dtype)).real < 0).astype(u.real.dtype)
-        share = jnp.sum(mask) / max(mask.size, 1)
-        return scaled(u, mask / jnp.maximum(share, LEAST)), slots
 
-    def gradients(call):
-        found = call.treedef.flatten_up_to(call.extra_args["gradients"])
-        return [(jnp.zeros(()) if g is None else g,) for g in found]
+class Cautious(Body):
+    """An optimizer without the coordinates whose step goes up the gradient."""
 
-    mask = lift(Rule("cautious", NoSlots, lambda p: NoSlots(), agreeing, extras=gradients))
+    inner: optax.GradientTransformationExtraArgs
 
-    def update(grads, state, params=None, **extra_args):
-        updates, state = inner.update(grads, state, params, **extra_args)
-        return mask.update(updates, LeafwiseState(None, NoSlots()), gradients=grads)[0], state
+    passes_gradients = True
+    shares_state = True
 
-    tx = optax.GradientTransformationExtraArgs(inner.init, update)
-    return described(tx, "cautious", members={"inner": inner}, own_state=False)
+    def init(self, params: Any) -> Any:
+        return self.inner.init(params)
+
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, Any]:
+        updates, state = self.inner.update(grads, state, params, **extra_args)
+        return map_leaves(self.name, _agreeing, updates, None, grads), state
+
+
+def _agreeing(u: jax.Array, p: Any, g: Any) -> jax.Array:
+    """The update where it goes down the gradient, scaled up to make good for the rest."""
+    g = jnp.zeros((), u.dtype) if g is None else g.astype(u.dtype)
+    mask = ((u.conj() * g).real < 0).astype(u.real.dtype)
+    share = jnp.sum(mask) / max(mask.size, 1)
+    return scaled(u, mask / jnp.maximum(share, LEAST))

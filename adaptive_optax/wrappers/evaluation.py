@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from adaptive_optax.core.protocols import HasEvalParams
+
 
 def eval_params(state: Any, params: Any) -> Any:
     """The parameters to evaluate, checkpoint and ship, instead of those that training holds.
@@ -28,11 +30,7 @@ def eval_params(state: Any, params: Any) -> Any:
     >>> float(params), float(eval_params(state, params))
     (3.0, 4.0)
     """
-    for node in jax.tree.leaves(state, is_leaf=_evaluates):
-        if _evaluates(node):
+    for node in jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, HasEvalParams)):
+        if isinstance(node, HasEvalParams):
             params = node.eval_params(params)
     return params
-
-
-def _evaluates(node: Any) -> bool:
-    return hasattr(node, "eval_params")

@@ -6,7 +6,7 @@ A step is refused where
     log |g| > mean + norm_sigmas spread                  of the logarithms of their gradients' norms
 
 Then the update is -0.0, which leaves every bit of p + u, and the inner state, schedules and counts
-in it too, is the one before. Means and spreads are of the last `window` steps or so (`spikes`).
+in it too, is the one before. Means and spreads are of about the last `window` steps.
 Six scalars of state, and three more for each of the two spikes. When to use it: in long runs,
 around the whole optimizer, where what it refuses is what moves the parameters.
 
@@ -25,18 +25,26 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
-from adaptive_optax.core.arrays import narrowed, norm
-from adaptive_optax.core.checks import check_positive, check_steps, check_transformation
-from adaptive_optax.core.feedback import check_range, multiplied, value_of
+from adaptive_optax.core.arrays import narrowed, norm, norm_of_all
+from adaptive_optax.core.checks import (
+    check_range,
+    check_transformation,
+)
+from adaptive_optax.core.feedback import multiplied, value_of
 from adaptive_optax.core.leaves import flat, is_trained
-from adaptive_optax.core.lift import wide_view
-from adaptive_optax.core.programs import compiled
-from adaptive_optax.core.treewise import norm_of_all
-from adaptive_optax.core.types import Scalar, Transformation
-from adaptive_optax.wrappers.faults import LOSS, NORM, faults, worst
-from adaptive_optax.wrappers.refusals import Refusals, none_refused, one_more, raise_at
-from adaptive_optax.wrappers.spikes import OF_LOSS, OF_NORM, Judgement, judged, no_numbers
+from adaptive_optax.core.lifting import wide_view
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import AboveZero, Scalar, Steps
+from adaptive_optax.wrappers.nonfinite import Reason, reasons, worst
+from adaptive_optax.wrappers.skip_counts import Refusals, none_refused, one_more, raise_at
+from adaptive_optax.wrappers.spike_detection import (
+    OF_LOSS,
+    OF_NORM,
+    Judgement,
+    Running,
+    judged,
+    no_numbers,
+)
 
 
 class GuardedState(NamedTuple):
@@ -73,6 +81,7 @@ class GuardedState(NamedTuple):
         return self.inner_state
 
 
+@constructor
 def guarded(
     inner: optax.GradientTransformation,
     *,
@@ -127,70 +136,61 @@ def guarded(
     >>> float(params), int(ao.metrics(state)["guarded/refused"])
     (2.5, 1)
     """
-    check_transformation("guarded", inner=inner)
-    _check_optional(loss_sigmas, norm_sigmas, backoff, limit)
-    check_steps("guarded", window=window, warm_up=warm_up)
-    check_range("guarded", "be at least 2", lambda x: x >= 2, window=window)
-    check_positive("guarded", recovery=recovery, min_scale=min_scale)
-    check_range("guarded", "be at least 1", lambda x: x >= 1, recovery=recovery)
-    check_range("guarded", "lie in (0, 1]", lambda x: x <= 1, min_scale=min_scale)
+    check_transformation(inner=inner)
     wrapped = optax.with_extra_args_support(inner)
-    of_loss = None if loss_sigmas is None else Judgement(loss_sigmas, window, warm_up)
-    of_norm = None if norm_sigmas is None else Judgement(norm_sigmas, window, warm_up)
+    options = (loss_sigmas, norm_sigmas, window, warm_up, backoff, recovery, min_scale, limit)
+    return Guarded(wrapped, *options).transformation()
 
-    def init(params):
+
+class Guarded(Body):
+    """An optimizer without the steps that would do harm."""
+
+    inner: optax.GradientTransformationExtraArgs
+    loss_sigmas: AboveZero | None
+    norm_sigmas: AboveZero | None
+    window: Steps
+    warm_up: Steps
+    backoff: AboveZero | None
+    recovery: AboveZero
+    min_scale: AboveZero
+    limit: Steps | None
+
+    passes_gradients = True
+
+    def check(self) -> None:
+        check_range("lie in (0, 1)", lambda x: x < 1, backoff=self.backoff)
+        check_range("be at least 2", lambda x: x >= 2, window=self.window)
+        check_range("be at least 1", lambda x: x >= 1, recovery=self.recovery)
+        check_range("lie in (0, 1]", lambda x: x <= 1, min_scale=self.min_scale)
+
+    def init(self, params: Any) -> GuardedState:
         return GuardedState(
             refusals=none_refused(),
             consecutive=jnp.zeros((), jnp.int32),
-            loss=None if loss_sigmas is None else no_numbers(),
-            norm=None if norm_sigmas is None else no_numbers(),
-            scale=None if backoff is None else jnp.ones((), jnp.float32),
-            inner_state=wrapped.init(params),
+            loss=None if self.loss_sigmas is None else no_numbers(),
+            norm=None if self.norm_sigmas is None else no_numbers(),
+            scale=None if self.backoff is None else jnp.ones((), jnp.float32),
+            inner_state=self.inner.init(params),
         )
 
-    def judged_loss(known, extra_args):
-        """Whether the loss is to be refused, and what is known with it."""
-        if of_loss is None:
-            given = flat(extra_args.get("value"))[0]
-            bad = [~jnp.all(jnp.isfinite(x)) for x in given if is_trained(x)]
-            return jnp.array(False) if not bad else bad[0], None
-        value = value_of("guarded", extra_args)
-        spike, known = judged(of_loss, known, value, OF_LOSS * jnp.abs(known.mean))
-        return ~jnp.isfinite(value) | spike, known
-
-    def judged_norm(known, grads):
-        """The same of the gradient's norm; a norm of 0 is no number to know."""
-        if of_norm is None:
-            return jnp.array(False), None
-        size = norm_of_all([_norm(g) for g in flat(grads)[0] if is_trained(g)])
-        log = jnp.log(jnp.where(size > 0, size, 1.0)).astype(jnp.float32)
-        spike, new = judged(of_norm, known, log, OF_NORM)
-        return spike & (size > 0), _either(size > 0, new, known)
-
-    def scaled_down(state):
-        """The scale of this step, if it is taken, and the one after it is refused."""
-        first = state.consecutive > 0  # after a refusal: at the scale that this left
-        higher = jnp.minimum(state.scale * jnp.asarray(recovery, jnp.float32), 1.0)
-        lower = state.scale * jnp.asarray(backoff, jnp.float32)
-        least = jnp.asarray(min_scale, jnp.float32)
-        return jnp.where(first, state.scale, higher), jnp.maximum(lower, least)
-
-    def update(grads, state, params=None, **extra_args):
-        updates, inner_state = wrapped.update(grads, state.inner_state, params, **extra_args)
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, GuardedState]:
+        updates, inner_state = self.inner.update(grads, state.inner_state, params, **extra_args)
         scale = lower = None
-        if backoff is not None:
-            scale, lower = scaled_down(state)
+        if self.backoff is not None:
+            scale, lower = self._scales(state)
             updates = multiplied(updates, scale)
-        bad_loss, loss = judged_loss(state.loss, extra_args)
-        bad_norm, known_norm = judged_norm(state.norm, grads)
-        numbers = [jnp.where(bad_loss, LOSS, 0.0), jnp.where(bad_norm, NORM, 0.0)]
-        numbers += faults(grads, updates, params, state.inner_state, inner_state)
-        fault = worst([number.astype(jnp.float32) for number in numbers])
-        taken = fault == 0
-        refusals = one_more(state.refusals, fault)
+        bad_loss, loss = self._judged_loss(state.loss, extra_args)
+        bad_norm, known_norm = self._judged_norm(state.norm, grads)
+        found = [jnp.where(bad_loss, Reason.LOSS, 0), jnp.where(bad_norm, Reason.NORM, 0)]
+        found += reasons(grads, updates, params, state.inner_state, inner_state)
+        reason = worst(found)
+        taken = reason == 0
+        refusals = one_more(state.refusals, reason)
         consecutive = jnp.where(taken, 0, state.consecutive + 1)
-        if limit is not None:
-            raise_at(limit, consecutive, refusals)
+        if self.limit is not None:
+            raise_at(self.limit, consecutive, refusals)
         leaves, treedef = flat(updates)
         updates = jax.tree.unflatten(treedef, [_or_still(taken, u) for u in leaves])
         before = (state.loss, state.norm, state.inner_state)
@@ -198,28 +198,37 @@ def guarded(
         scale = _either(taken, scale, lower)
         return updates, GuardedState(refusals, consecutive, loss, known_norm, scale, inner_state)
 
-    options = {"loss_sigmas": loss_sigmas, "norm_sigmas": norm_sigmas}
-    options |= {} if loss_sigmas is norm_sigmas is None else {"window": window, "warm_up": warm_up}
-    options |= {"backoff": backoff}
-    options |= {} if backoff is None else {"recovery": recovery, "min_scale": min_scale}
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "guarded",
-        options={**options, "limit": limit},
-        members={"inner": inner},
-        factor=None if backoff is None else lambda before, after, params: after.scale,
-    )
+    def factor(self, before: Any, after: Any, params: Any) -> Any:
+        return after.scale
 
+    def _judged_loss(self, known: Any, extra_args: dict[str, Any]) -> tuple[jax.Array, Any]:
+        """Whether the loss is to be refused, and what is known with it."""
+        if self.loss_sigmas is None:
+            given = flat(extra_args.get("value"))[0]
+            bad = [~jnp.all(jnp.isfinite(x)) for x in given if is_trained(x)]
+            return jnp.array(False) if not bad else bad[0], None
+        value = value_of(self.name, extra_args)
+        by = Judgement(self.loss_sigmas, self.window, self.warm_up)
+        spike, known = judged(by, known, value, OF_LOSS * jnp.abs(known.mean))
+        return ~jnp.isfinite(value) | spike, known
 
-def _check_optional(loss_sigmas: Any, norm_sigmas: Any, backoff: Any, limit: Any) -> None:
-    """What may be None is so, or in its range."""
-    given = {"loss_sigmas": loss_sigmas, "norm_sigmas": norm_sigmas, "backoff": backoff}
-    given = {name: value for name, value in given.items() if value is not None}
-    check_positive("guarded", **given)
-    if backoff is not None:
-        check_range("guarded", "lie in (0, 1)", lambda x: x < 1, backoff=backoff)
-    if limit is not None:
-        check_steps("guarded", limit=limit)
+    def _judged_norm(self, known: Any, grads: Any) -> tuple[jax.Array, Running | None]:
+        """The same of the gradient's norm; a norm of 0 is no number to know."""
+        if self.norm_sigmas is None:
+            return jnp.array(False), None
+        size = norm_of_all([_norm(g) for g in flat(grads)[0] if is_trained(g)])
+        log = jnp.log(jnp.where(size > 0, size, 1.0)).astype(jnp.float32)
+        by = Judgement(self.norm_sigmas, self.window, self.warm_up)
+        spike, new = judged(by, known, log, OF_NORM)
+        return spike & (size > 0), _either(size > 0, new, known)
+
+    def _scales(self, state: Any) -> tuple[jax.Array, jax.Array]:
+        """The scale of this step if it is taken, and the one after it if it is refused."""
+        first = state.consecutive > 0  # after a refusal: at the scale that this left
+        higher = jnp.minimum(state.scale * jnp.asarray(self.recovery, jnp.float32), 1.0)
+        lower = state.scale * jnp.asarray(self.backoff, jnp.float32)
+        least = jnp.asarray(self.min_scale, jnp.float32)
+        return jnp.where(first, state.scale, higher), jnp.maximum(lower, least)
 
 
 def _or_still(taken: jax.Array, u: Any) -> Any:
@@ -233,7 +242,7 @@ def _or_still(taken: jax.Array, u: Any) -> Any:
 def _either(taken: jax.Array, new: Any, old: Any) -> Any:
     """One tree or the other, in the dtypes of the second."""
 
-    def leaf(a, b):
+    def leaf(a: Any, b: Any) -> Any:
         if a is b:
             return b
         a, b = (x if hasattr(x, "dtype") else jnp.asarray(x) for x in (a, b))
@@ -244,8 +253,6 @@ def _either(taken: jax.Array, new: Any, old: Any) -> Any:
     return jax.tree.map(leaf, new, old)
 
 
-def _wide_norm(g: jax.Array) -> jax.Array:
+@jax.jit
+def _norm(g: jax.Array) -> jax.Array:
     return norm(wide_view(g))
-
-
-_norm = compiled(_wide_norm)

@@ -5,37 +5,29 @@
     anchor <- anchor + step_size (p - anchor)   the slow weights, which start as p does
     p <- anchor
 
-One slot a parameter besides the inner state, which "pullback" keeps a second time. When to
+One slot per parameter besides the inner state, which "pullback" keeps a second time. When to
 use it: over an optimizer that oscillates, or whose rate was hardly tuned; evaluate with the slow
 weights, `eval_params(state, params)`. Put it last in a chain, where the update it returns is the
 one that is applied. Departures: none.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import scaled
 from adaptive_optax.core.checks import (
-    check_choice,
+    caller,
     check_params,
-    check_positive,
-    check_steps,
     check_transformation,
 )
-from adaptive_optax.core.leafwise import LeafwiseState, leafwise
 from adaptive_optax.core.leaves import cast_like, is_trained
+from adaptive_optax.core.map_leaves import copies, map_leaves
 from adaptive_optax.core.rate import Rate
-from adaptive_optax.core.types import Scalar, Transformation
-
-
-class SyncSlots(NamedTuple):
-    """What the sync of fast and slow weights remembers."""
-
-    anchor: Any  # slow weights
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import AboveZero, Scalar, Steps
 
 
 class LookaheadState(NamedTuple):
@@ -51,12 +43,13 @@ class LookaheadState(NamedTuple):
         return cast_like(self.anchor, params)
 
 
+@constructor
 def lookahead(
     inner: optax.GradientTransformation,
     every: int = 5,
     step_size: Scalar = 0.5,
     *,
-    at_sync: str = "keep",
+    at_sync: Literal["keep", "reset", "pullback"] = "keep",
 ) -> Transformation:
     """Lookahead over any optimizer, with the slow weights in its state.
 
@@ -83,52 +76,65 @@ def lookahead(
     >>> float(params)
     3.0
     """
-    check_transformation("lookahead", inner=inner)
-    check_steps("lookahead", every=every)
-    check_positive("lookahead", step_size=step_size)
-    if isinstance(step_size, int | float) and step_size > 1:
-        raise ValueError(f"lookahead(step_size={step_size}): step_size must lie in (0, 1].")
-    check_choice("lookahead", ("keep", "reset", "pullback"), at_sync=at_sync)
-    inner = optax.with_extra_args_support(inner)
+    check_transformation(inner=inner)
+    wrapped = optax.with_extra_args_support(inner)
+    return Lookahead(wrapped, every, step_size, at_sync).transformation()
 
-    def start(p):
-        return SyncSlots(anchor=p)
 
-    def step(u, slots, p, count):
-        check_params("lookahead", "its slow weights", p)
-        fast = p + u
-        back = scaled(fast - slots.anchor, 1 - step_size)  # 0 for step_size 1: u stays u exactly
-        due = count % every == 0
-        anchor = jnp.where(due, fast - back, slots.anchor)
-        return jnp.where(due, u - back, u), SyncSlots(anchor)
+class Lookahead(Body):
+    """Lookahead over an optimizer."""
 
-    sync = leafwise(SyncSlots, start, step)
+    inner: optax.GradientTransformationExtraArgs
+    every: Steps
+    step_size: AboveZero
+    at_sync: Literal["keep", "reset", "pullback"]
 
-    def init(params):
-        synced, inner_state = sync.init(params), inner.init(params)
-        copied = jax.tree.map(jnp.copy, inner_state) if at_sync == "pullback" else None
-        return LookaheadState(synced.count, synced.slots.anchor, inner_state, copied)
+    keeps_parameters = True
+    passes_gradients = True
 
-    def update(grads, state, params=None, **extra_args):
-        updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
-        before = LeafwiseState(state.count, SyncSlots(state.anchor))
-        updates, synced = sync.update(updates, before, params)
-        due = synced.count % every == 0
+    def check(self) -> None:
+        if isinstance(self.step_size, int | float) and self.step_size > 1:
+            raise ValueError(
+                f"{caller()}(step_size={self.step_size}): step_size must lie in (0, 1]."
+            )
+
+    def init(self, params: Any) -> LookaheadState:
+        inner_state = self.inner.init(params)
+        copied = jax.tree.map(jnp.copy, inner_state) if self.at_sync == "pullback" else None
+        return LookaheadState(jnp.zeros((), jnp.int32), copies(params), inner_state, copied)
+
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, LookaheadState]:
+        updates, inner_state = self.inner.update(grads, state.inner_state, params, **extra_args)
+        count = optax.safe_increment(state.count)
+        due = count % self.every == 0
+        shared = (due, 1 - self.step_size)
+        updates, anchor = map_leaves(
+            self.name, _synced, updates, params, state.anchor, shared=shared, keeps=1
+        )
         inner_anchor = state.inner_anchor
-        if at_sync == "reset":
-            fresh = inner.init(optax.apply_updates(params, updates))
+        if self.at_sync == "reset":
+            fresh = self.inner.init(optax.apply_updates(params, updates))
             inner_state = _choose(due, fresh, inner_state)
-        elif at_sync == "pullback":
+        elif self.at_sync == "pullback":
             between = jax.tree.map(
-                lambda old, new: _between(old, new, step_size), inner_anchor, inner_state
+                lambda old, new: _between(old, new, self.step_size), inner_anchor, inner_state
             )
             inner_state = _choose(due, between, inner_state)
             inner_anchor = _choose(due, inner_state, inner_anchor)
-        return updates, LookaheadState(synced.count, synced.slots.anchor, inner_state, inner_anchor)
+        return updates, LookaheadState(count, anchor, inner_state, inner_anchor)
 
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    options = {"every": every, "step_size": step_size, "at_sync": at_sync}
-    return described(tx, "lookahead", options=options, members={"inner": inner})
+
+def _synced(
+    u: jax.Array, p: Any, anchor: jax.Array, due: jax.Array, back_share: Scalar
+) -> tuple[jax.Array, jax.Array]:
+    """The update, at a sync to the new slow weights, and the slow weights."""
+    if p is None:
+        check_params("lookahead", "its slow weights", p)
+    fast = p + u
+    back = scaled(fast - anchor, back_share)  # 0 for step_size 1: u stays u exactly
+    return jnp.where(due, u - back, u), jnp.where(due, fast - back, anchor)
 
 
 def _between(old: jax.Array, new: jax.Array, share: Scalar) -> jax.Array:
@@ -137,9 +143,9 @@ def _between(old: jax.Array, new: jax.Array, share: Scalar) -> jax.Array:
 
 
 def _choose(condition: jax.Array, yes: Any, no: Any) -> Any:
-    """One state or the other, but always the second's learning rates, which may have been set."""
+    """Select a state, but keep the learning rates of the second: the user may have set them."""
 
-    def either(a, b):
+    def either(a: Any, b: Any) -> Any:
         return b if isinstance(b, Rate) else jnp.where(condition, a, b)
 
     return jax.tree.map(either, yes, no, is_leaf=lambda x: isinstance(x, Rate))

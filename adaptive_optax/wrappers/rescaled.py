@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
+from adaptive_optax.core.arrays import wide
 from adaptive_optax.core.feedback import multiplied
-from adaptive_optax.core.treewise import wide
-from adaptive_optax.core.types import Transformation
+from adaptive_optax.core.transformation import Body
 
 
 class RescaledState(NamedTuple):
@@ -23,19 +22,19 @@ class RescaledState(NamedTuple):
         return self.scale
 
 
-def rescaled(inner: Transformation) -> Transformation:
+class Rescaled(Body):
     """The same optimizer while the scale is 1, which it is until somebody replaces it."""
 
-    def init(params):
-        return RescaledState(wide(1.0), inner.init(params))
+    inner: optax.GradientTransformationExtraArgs
 
-    def update(grads, state, params=None, **extra_args):
-        updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
+    def init(self, params: Any) -> RescaledState:
+        return RescaledState(wide(1.0), self.inner.init(params))
+
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, RescaledState]:
+        updates, inner_state = self.inner.update(grads, state.inner_state, params, **extra_args)
         return multiplied(updates, state.scale), RescaledState(state.scale, inner_state)
 
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "rescaled",
-        members={"inner": inner},
-        factor=lambda before, after, params: jnp.asarray(after.scale),
-    )
+    def factor(self, before: Any, after: Any, params: Any) -> Any:
+        return jnp.asarray(after.scale)

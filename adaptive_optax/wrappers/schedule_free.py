@@ -5,7 +5,7 @@
     x <- x + w / (w_1 + ... + w_t) (z - x)
     y = (1 - b1) z + b1 x           the parameters in training
 
-Evaluate, checkpoint and ship x, `eval_params(state, params)`. Two slots a parameter, x and z,
+Evaluate, checkpoint and ship x, `eval_params(state, params)`. Two slots per parameter, x and z,
 both in float32 or wider, so that narrow parameters do not wear x down. When to use it: where the
 length of the run is not known. Put it last in a chain, over an inner optimizer without momentum
 (b1 is the momentum: `ao.adam(rate, b1=0.0)`, `ao.sgd(rate)`), at a rate that warms up and stays.
@@ -15,31 +15,21 @@ the last step is wrong under warm-up.
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
-from adaptive_optax.core.arrays import scaled
+from adaptive_optax.core.arrays import scaled, wide
 from adaptive_optax.core.checks import (
-    check_fraction,
-    check_non_negative,
     check_params,
     check_rate,
     check_transformation,
 )
-from adaptive_optax.core.descend import value_at, walking
-from adaptive_optax.core.leafwise import LeafwiseState, lift
 from adaptive_optax.core.leaves import cast_like
-from adaptive_optax.core.lift import Rule
-from adaptive_optax.core.treewise import wide
-from adaptive_optax.core.types import Scalar, Schedule, Transformation
-
-
-class FreeSlots(NamedTuple):
-    """What a leaf remembers."""
-
-    average: Any  # x
-    anchor: Any  # z
+from adaptive_optax.core.lifting import value_at
+from adaptive_optax.core.map_leaves import copies, map_leaves
+from adaptive_optax.core.transformation import Body, Transformation, body_of, constructor
+from adaptive_optax.core.types import AtLeastZero, Fraction, Scalar, Schedule
 
 
 class ScheduleFreeState(NamedTuple):
@@ -57,6 +47,7 @@ class ScheduleFreeState(NamedTuple):
         return cast_like(self.average, params)
 
 
+@constructor
 def schedule_free(
     inner: optax.GradientTransformation,
     *,
@@ -90,57 +81,71 @@ def schedule_free(
     >>> float(state.anchor), float(params), float(ao.eval_params(state, params))
     (3.0, 2.5, 2.0)
     """
-    check_transformation("schedule_free", inner=inner)
-    follows = learning_rate is None
-    if learning_rate is None:
-        learning_rate = getattr(inner, "learning_rate", 1.0)
-    check_rate("schedule_free", learning_rate=learning_rate)
-    check_fraction("schedule_free", b1=b1)
-    check_non_negative("schedule_free", weight_power=weight_power)
-    inner = optax.with_extra_args_support(inner)
+    check_transformation(inner=inner)
+    if learning_rate is not None:
+        check_rate(learning_rate=learning_rate)
+    wrapped = optax.with_extra_args_support(inner)
+    return ScheduleFree(wrapped, learning_rate, b1, weight_power).transformation()
 
-    def start(p):
-        return FreeSlots(average=p, anchor=p)
 
-    def step(u, slots, p, at, share):
-        check_params("schedule_free", "its average", p)
-        anchor = slots.anchor + u
-        average = slots.average + scaled(anchor - slots.average, share)
-        return anchor + scaled(average - anchor, b1) - p, FreeSlots(average, anchor)
+class ScheduleFree(Body):
+    """An optimizer that walks on z, with gradients at y and its average x."""
 
-    def shares(call):
-        return [(call.extra_args["share"],)] * call.treedef.num_leaves
+    inner: optax.GradientTransformationExtraArgs
+    learning_rate: Scalar | Schedule | None
+    b1: Fraction
+    weight_power: AtLeastZero
 
-    walk = lift(Rule("schedule_free", FreeSlots, start, step, extras=shares))
+    keeps_parameters = True
+    passes_gradients = True
 
-    def init(params):
-        own = walk.init(params).slots
+    @property
+    def learning_rate_used(self) -> Any:
+        if self.learning_rate is not None:
+            return self.learning_rate
+        body = body_of(self.inner)
+        known = None if body is None else body.learning_rate_used
+        return 1.0 if known is None else known
+
+    def init(self, params: Any) -> ScheduleFreeState:
         return ScheduleFreeState(
-            jnp.zeros((), jnp.int32),
-            wide(0.0),
-            wide(0.0),
-            own.average,
-            own.anchor,
-            inner.init(params),
+            count=jnp.zeros((), jnp.int32),
+            largest=wide(0.0),
+            weight_sum=wide(0.0),
+            average=copies(params),
+            anchor=copies(params),
+            inner_state=self.inner.init(params),
         )
 
-    def update(grads, state, params=None, **extra_args):
-        updates, inner_state = inner.update(grads, state.inner_state, params, **extra_args)
-        walked_by = getattr(inner_state, "rate", None) if follows else None
-        rate = value_at(learning_rate, state.count) if walked_by is None else walked_by.now
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, ScheduleFreeState]:
+        updates, inner_state = self.inner.update(grads, state.inner_state, params, **extra_args)
+        used = getattr(inner_state, "rate", None) if self.learning_rate is None else None
+        rate = value_at(self.learning_rate_used, state.count) if used is None else used.now
         largest = jnp.maximum(state.largest, wide(rate))
-        weight = largest ** wide(weight_power)
+        weight = largest ** wide(self.weight_power)
         total = state.weight_sum + weight
         share = weight / jnp.where(total > 0, total, 1.0)
-        before = LeafwiseState(None, FreeSlots(state.average, state.anchor))
-        updates, walked = walk.update(updates, before, params, share=share)
-        own, count = walked.slots, optax.safe_increment(state.count)
-        return updates, ScheduleFreeState(
-            count, largest, total, own.average, own.anchor, inner_state
+        updates, average, anchor = map_leaves(
+            self.name,
+            _walked,
+            updates,
+            params,
+            state.average,
+            state.anchor,
+            shared=(share, self.b1),
+            keeps=2,
         )
+        count = optax.safe_increment(state.count)
+        return updates, ScheduleFreeState(count, largest, total, average, anchor, inner_state)
 
-    tx = optax.GradientTransformationExtraArgs(init, update)
-    options = {"b1": b1, "weight_power": weight_power}
-    return walking(
-        described(tx, "schedule_free", options=options, members={"inner": inner}), learning_rate
-    )
+
+def _walked(
+    u: jax.Array, p: Any, average: jax.Array, anchor: jax.Array, share: Any, b1: Scalar
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The update that leads to the new y, the new x and the new z."""
+    check_params("schedule_free", "its average", p)
+    anchor = anchor + u
+    average = average + scaled(anchor - average, share)
+    return anchor + scaled(average - anchor, b1) - p, average, anchor

@@ -13,18 +13,19 @@ ratios of averages, of |p|^2 and of -<p, g>, which a step across the gradient do
 Their spans are those given above; the paper's b2 = 0.999 averages over a thousand steps.
 """
 
-from collections.abc import Sequence
+import functools
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import optax
 
 from adaptive_optax.core.agreement import agreement
-from adaptive_optax.core.anatomy import anatomy, parts
-from adaptive_optax.core.arrays import ema
-from adaptive_optax.core.effective import invariant, rates
-from adaptive_optax.core.treewise import wide
-from adaptive_optax.core.types import Scalar, Transformation
-from adaptive_optax.wrappers.criteria import Criterion
+from adaptive_optax.core.arrays import ema, wide
+from adaptive_optax.core.types import Scalar
+from adaptive_optax.introspection.effective_rate import rates
+from adaptive_optax.introspection.structure import parts, structure
+from adaptive_optax.wrappers.switch_criteria import Criterion, Seen
 
 FAST, SLOW = 0.95, 0.99  # decays of the two averages
 FIRST = 40  # steps before which both have seen the same
@@ -45,38 +46,44 @@ class SwatsState(NamedTuple):
         return _over(self.squares_slow, self.products_slow)
 
 
-def swats(members: Sequence[Transformation], window: int, tolerance: Scalar) -> Criterion:
-    """From the first of two members to the second.
+class Swats(Criterion):
+    """From the first of two members to the second."""
 
-    Raises:
-      ValueError: where they are not two, or the second follows no rate of SGD's kind.
-    """
-    if len(members) != 2:
-        raise ValueError(
-            f"switch(when='swats'): it goes from one member to another; {len(members)} were given."
-        )
-    second = members[1]
-    inside = parts(anatomy(second))
-    other = [part.name for part in inside if invariant(part)]
-    if other:
-        raise ValueError(
-            f"switch(when='swats'): the rate that it finds is SGD's, and would be far too large or "
-            f"small for {other[0]}; give optax.sgd or ao.sgd as the second member."
-        )
-    damping = 1.0
-    for part in inside:
-        momentum = part.options.get("decay" if part.name == "trace" else "momentum")
-        damping = 1 - momentum if isinstance(momentum, float) else damping
+    inners: tuple[optax.GradientTransformation, ...]
+    window: int
+    tolerance: Scalar
 
-    def start():
+    def check(self) -> None:
+        if len(self.inners) != 2:
+            raise ValueError(
+                f"switch(when='swats'): it goes from one member to another; {len(self.inners)} "
+                f"were given."
+            )
+        other = [part.name for part in parts(structure(self.inners[1])) if part.scale_invariant]
+        if other:
+            raise ValueError(
+                f"switch(when='swats'): the rate that it finds is SGD's, and would be far too "
+                f"large or small for {other[0]}; give optax.sgd or ao.sgd as the second member."
+            )
+
+    @functools.cached_property
+    def damping(self) -> float:
+        """1 - momentum of the second member."""
+        damping = 1.0
+        for part in parts(structure(self.inners[1])):
+            momentum = part.options.get("decay" if part.name == "trace" else "momentum")
+            damping = 1 - momentum if isinstance(momentum, float) else damping
+        return damping
+
+    def start(self) -> SwatsState:
         return SwatsState(wide(0.0), wide(0.0), wide(0.0), wide(0.0), jnp.zeros((), jnp.int32))
 
-    def decide(memory, seen):
+    def decide(self, memory: SwatsState, seen: Seen) -> tuple[jax.Array, SwatsState]:
         found = agreement(seen.grads, seen.updates)
         square, product = found.direction**2, -found.product
         known = jnp.isfinite(square) & jnp.isfinite(product) & (seen.active == 0)
 
-        def averaged(old, x, decay):
+        def averaged(old: Any, x: Any, decay: float) -> jax.Array:
             return jnp.where(known, ema(old, jnp.where(known, x, 0.0), decay), old)
 
         new = SwatsState(
@@ -87,24 +94,22 @@ def swats(members: Sequence[Transformation], window: int, tolerance: Scalar) -> 
             memory.calm,
         )
         fast, slow = _over(new.squares_fast, new.products_fast), new.rate
-        agree = (slow > 0) & (jnp.abs(fast - slow) <= tolerance * slow) & (seen.count > FIRST)
+        agree = (slow > 0) & (jnp.abs(fast - slow) <= self.tolerance * slow) & (seen.count > FIRST)
         calm = jnp.where(agree, memory.calm + 1, 0)
-        on = (seen.active == 0) & (calm >= window)
+        on = (seen.active == 0) & (calm >= self.window)
         return jnp.where(on, 1, seen.active).astype(jnp.int32), new._replace(calm=calm)
 
-    def begin(memory, fresh, params):
-        told = rates(second, fresh.inner_state, fresh.inner_state, params)
-        known = [wide(rate) for rate in told if rate is not None]
+    def begin(self, memory: SwatsState, fresh: Any, params: Any) -> Any:
+        found = rates(self.inners[1], fresh.inner_state, fresh.inner_state, params)
+        known = [wide(rate) for rate in found if rate is not None]
         if not known:
             raise ValueError(
                 "switch(when='swats'): the second member does not tell its learning rate; give "
                 "optax.sgd(0.1) or ao.sgd(0.1), whose number the rate that it finds replaces."
             )
         own = jnp.max(jnp.stack(known))
-        scale = jnp.where(own > 0, memory.rate * damping / jnp.where(own > 0, own, 1.0), 1.0)
-        return fresh._replace(scale=scale)
-
-    return Criterion(start, decide, begin=begin)
+        rate = memory.rate * self.damping
+        return fresh._replace(scale=jnp.where(own > 0, rate / jnp.where(own > 0, own, 1.0), 1.0))
 
 
 def _over(squares: Any, products: Any) -> Any:

@@ -5,7 +5,7 @@
 
 The state of a member begins when it takes over: from its own `init` on the parameters of that
 moment, so that what it remembers of them (an anchor, an average) is no jump back, with the moments
-of the member before it where both mean the same by them (`handover.py`). Only the active member
+of the member before it where both mean the same by them (`moment_transfer`). Only the active member
 costs time; all members' states take memory. When to use it: for an adaptive optimizer's fast start
 and another one's end (Keskar & Socher, 2017, arXiv:1712.07628). The criteria:
 
@@ -28,19 +28,26 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import anatomy, described
 from adaptive_optax.core.branches import as_before, taken
-from adaptive_optax.core.checks import check_choice, check_params, check_positive, check_steps
+from adaptive_optax.core.checks import (
+    caller,
+    check_choice,
+    check_params,
+    check_positive,
+    check_steps,
+)
 from adaptive_optax.core.leaves import flat, is_trained, matching, unmoved
 from adaptive_optax.core.rate import with_rates_of
-from adaptive_optax.core.types import Scalar, Transformation
-from adaptive_optax.wrappers.bandit import bandit
-from adaptive_optax.wrappers.criteria import Criterion, Seen, at_steps, plateau
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import Scalar
+from adaptive_optax.introspection.moment_transfer import handed_over
+from adaptive_optax.introspection.structure import structure
+from adaptive_optax.wrappers.bandit import Bandit
 from adaptive_optax.wrappers.evaluation import eval_params
-from adaptive_optax.wrappers.handover import handed_over
 from adaptive_optax.wrappers.members import checked_members
-from adaptive_optax.wrappers.rescaled import rescaled
-from adaptive_optax.wrappers.swats import swats
+from adaptive_optax.wrappers.rescaled import Rescaled
+from adaptive_optax.wrappers.swats import Swats
+from adaptive_optax.wrappers.switch_criteria import AtSteps, Criterion, Plateau, Seen
 
 
 class SwitchState(NamedTuple):
@@ -66,6 +73,7 @@ class SwitchState(NamedTuple):
         return taken(number, [lambda: params, *each])
 
 
+@constructor
 def switch(
     members: Mapping[str, optax.GradientTransformation],
     at: Sequence[int] | None = None,
@@ -106,76 +114,84 @@ def switch(
     >>> steps, bool(state.active["small"])
     ([1.0, 1.0, 0.25], True)
     """
-    inners = checked_members("switch", members)
-    check_steps("switch", window=window)
+    inners = checked_members(members)
+    check_steps(window=window)
     if window < 4:
-        raise ValueError(f"switch(window={window}): window must be at least 4.")
+        raise ValueError(f"{caller()}(window={window}): window must be at least 4.")
     if isinstance(patience, bool) or not isinstance(patience, int) or patience < 0:
-        raise ValueError(f"switch(patience={patience!r}): patience must be an integer from 0 on.")
-    check_positive("switch", tolerance=tolerance)
+        raise ValueError(
+            f"{caller()}(patience={patience!r}): patience must be an integer from 0 on."
+        )
+    check_positive(tolerance=tolerance)
     if (at is None) == (when is None) and len(inners) > 1:
         raise ValueError(
-            f"switch(at={at!r}, when={when!r}): give either at, a list of steps, or when: "
+            f"{caller()}(at={at!r}, when={when!r}): give either at, a list of steps, or when: "
             f"'plateau', 'swats' or 'bandit'."
         )
     if when is not None:
-        check_choice("switch", ("plateau", "swats", "bandit"), when=when)
-    names = list(inners)
-    criterion = _criterion(inners, at, when, window, patience, tolerance)
-    if when == "swats" and len(names) > 1:
-        inners[names[1]] = rescaled(inners[names[1]])
-    anatomies = {name: anatomy(inners[name]) for name in names}
+        check_choice(("plateau", "swats", "bandit"), when=when)
+    count = len(inners)
+    criterion: Criterion
+    if count == 1 or at is not None:
+        criterion = AtSteps(count, [] if at is None else at)
+    elif when == "plateau":
+        criterion = Plateau(count, window, patience)
+    elif when == "bandit":
+        criterion = Bandit(count, window)
+    else:
+        criterion = Swats(tuple(inners.values()), window, tolerance)
+        second = list(inners)[1]
+        inners[second] = Rescaled(inners[second]).transformation()
+    return Switch(inners, criterion).transformation()
 
-    def flags(number):
-        return {name: jnp.asarray(number == k) for k, name in enumerate(names)}
 
-    def init(params):
-        states = {name: inners[name].init(params) for name in names}
+class Switch(Body):
+    """One optimizer after another, in the order of the members."""
+
+    inners: dict[str, optax.GradientTransformationExtraArgs]
+    criterion: Criterion
+
+    @property
+    def members(self) -> Mapping[str, optax.GradientTransformation]:
+        return self.inners
+
+    @functools.cached_property
+    def names(self) -> list[str]:
+        """The members' names."""
+        return list(self.inners)
+
+    @functools.cached_property
+    def structures(self) -> dict[str, Any]:
+        """What each member is made of."""
+        return {name: structure(inner) for name, inner in self.inners.items()}
+
+    def shares(self, before: Any) -> Any:
+        return before.active
+
+    def init(self, params: Any) -> SwitchState:
+        states = {name: inner.init(params) for name, inner in self.inners.items()}
         first = jnp.zeros((), jnp.int32)
-        return SwitchState(first, flags(first), flags(first), criterion.start(), states)
+        flags = self._flags(first), self._flags(first)
+        return SwitchState(first, *flags, self.criterion.start(), states)
 
-    def beginning(name, before, givers, states, state, params):
-        """The state of a member that takes over from one of the givers, whose states these are."""
-
-        def handing(giver):
-            fresh = inners[name].init(params)
-            given = handed_over(anatomies[giver], states[giver], anatomies[name], fresh)
-            return jax.tree.map(as_before, before, with_rates_of(before, given))
-
-        number = jnp.argmax(jnp.stack([state.last[giver] for giver in givers]))
-        begun = taken(number, [functools.partial(handing, giver) for giver in givers])
-        return criterion.begin(state.memory, begun, params) if criterion.begin else begun
-
-    def stepping(k, first, still, grads, state, params, extra_args):
-        """A branch: the step of the k-th member, its first one after another member's or not."""
-        name, treedef = names[k], flat(grads)[1]
-        givers = names[max(k - 1, 0) : k] if criterion.onward else [*names[:k], *names[k + 1 :]]
-
-        def step(states):
-            before = states[name]
-            if first:
-                before = beginning(name, before, givers, states, state, params)
-            updates, after = inners[name].update(grads, before, params, **extra_args)
-            moves = map(as_before, still, matching(treedef, updates))
-            after = jax.tree.map(as_before, states[name], after)
-            return [u for u in moves if is_trained(u)], {**states, name: after}
-
-        return step
-
-    def update(grads, state, params=None, **extra_args):
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, SwitchState]:
+        names, onward = self.names, self.criterion.onward
         leaves, treedef = flat(grads)
         weights = [None] * len(leaves) if params is None else flat(params)[0]
         still = [unmoved(g, p) for g, p in zip(leaves, weights, strict=True)]
         moves = [zero for zero in still if is_trained(zero)]
         if len(names) > 1 and moves:
-            check_params("switch", "the state of the member that takes over", params)
+            check_params(self.name, "the state of the member that takes over", params)
         number = jnp.argmax(jnp.stack([state.active[name] for name in names])).astype(jnp.int32)
         last = jnp.argmax(jnp.stack([state.last[name] for name in names]))
         given = (still, grads, state, params, extra_args)
-        branches = [stepping(k, False, *given) for k in range(len(names))]
+        branches = [functools.partial(self._step, k, False, *given) for k in range(len(names))]
         if len(names) > 1:
-            branches += [stepping(k, True, *given) for k in range(criterion.onward, len(names))]
-        begins = len(names) + number - int(criterion.onward)
+            following = range(onward, len(names))
+            branches += [functools.partial(self._step, k, True, *given) for k in following]
+        begins = len(names) + number - int(onward)
         index = jnp.where(number == last, number, begins)
         moves, states = taken(index, branches, state.inner_states)
         moving = iter(moves)
@@ -185,32 +201,49 @@ def switch(
         if len(names) == 1 or not moves:
             return updates, state._replace(count=count, inner_states=states)
         seen = Seen(count, number, grads, updates, extra_args)
-        following, memory = criterion.decide(state.memory, seen)
-        return updates, SwitchState(count, flags(following), flags(number), memory, states)
+        after, memory = self.criterion.decide(state.memory, seen)
+        return updates, SwitchState(count, self._flags(after), self._flags(number), memory, states)
 
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "switch",
-        options={"at": at and str(at), "when": when, "window": window},
-        members=inners,
-        shares=lambda before: before.active,
-    )
+    def _step(
+        self,
+        k: int,
+        first: bool,
+        still: list[Any],
+        grads: Any,
+        state: Any,
+        params: Any,
+        extra_args: dict[str, Any],
+        states: dict[str, Any],
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """The step of the k-th member; first: its first one after another member's."""
+        name = self.names[k]
+        before = states[name]
+        if first:
+            before = self._beginning(k, before, states, state, params)
+        updates, after = self.inners[name].update(grads, before, params, **extra_args)
+        moves = map(as_before, still, matching(flat(grads)[1], updates))
+        after = jax.tree.map(as_before, states[name], after)
+        return [u for u in moves if is_trained(u)], {**states, name: after}
 
+    def _beginning(
+        self, k: int, before: Any, states: dict[str, Any], state: Any, params: Any
+    ) -> Any:
+        """The state of the k-th member when it takes over from the one that moved last."""
+        names = self.names
+        givers = (
+            names[max(k - 1, 0) : k] if self.criterion.onward else [*names[:k], *names[k + 1 :]]
+        )
 
-def _criterion(
-    inners: Mapping[str, Transformation],
-    at: Sequence[int] | None,
-    when: str | None,
-    window: int,
-    patience: int,
-    tolerance: Scalar,
-) -> Criterion:
-    """The rule of switching that the options name."""
-    members = len(inners)
-    if members == 1 or at is not None:
-        return at_steps(members, [] if at is None else at)
-    if when == "plateau":
-        return plateau(members, window, patience)
-    if when == "bandit":
-        return bandit(members, window)
-    return swats(list(inners.values()), window, tolerance)
+        def handing(giver: str) -> Any:
+            fresh = self.inners[names[k]].init(params)
+            given = handed_over(
+                self.structures[giver], states[giver], self.structures[names[k]], fresh
+            )
+            return jax.tree.map(as_before, before, with_rates_of(before, given))
+
+        number = jnp.argmax(jnp.stack([state.last[giver] for giver in givers]))
+        begun = taken(number, [functools.partial(handing, giver) for giver in givers])
+        return self.criterion.begin(state.memory, begun, params)
+
+    def _flags(self, number: jax.Array) -> dict[str, jax.Array]:
+        return {name: jnp.asarray(number == k) for k, name in enumerate(self.names)}

@@ -36,7 +36,7 @@ def followed(trend: Trend, value: jax.Array) -> Trend:
         trend.count + 1, first, trend.total + y, trend.moment + t * y, trend.squares + y * y
     )
     known = jnp.isfinite(value)
-    return jax.tree.map(lambda new, old: jnp.where(known, new, old), longer, trend)
+    return Trend(*(jnp.where(known, new, old) for new, old in zip(longer, trend, strict=True)))
 
 
 def slope(trend: Trend) -> Slope:

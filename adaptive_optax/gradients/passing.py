@@ -12,21 +12,24 @@ import optax
 
 from adaptive_optax.core.arrays import working_dtype
 from adaptive_optax.core.branches import as_before
-from adaptive_optax.core.leaves import flat, flat_pair, is_trained, matching
+from adaptive_optax.core.leaves import flat, matching, pair_leaves
 
 
-def opened(function: str, grads: Any, params: Any) -> Any:
+def unpack(function: str, grads: Any, params: Any) -> Any:
     """The gradients of trained leaves in the dtype to compute in; None for all others.
 
     Raises:
       ValueError: where gradients and parameters differ in structure, shape or kind.
     """
-    leaves, weights, treedef = flat_pair(function, grads, params)
-    pairs = zip(leaves, weights, strict=True)
-    return jax.tree.unflatten(treedef, [_opened(g, p) for g, p in pairs])
+    pairs = pair_leaves(function, grads, params)
+    wide: list[Any] = [None] * len(pairs.grads)
+    for i in pairs.trained:
+        g, p = pairs.grads[i], pairs.params[i]
+        wide[i] = g.astype(working_dtype((g if p is None else p).dtype))
+    return pairs.treedef.unflatten(wide)
 
 
-def handed_on(
+def pass_to_inner(
     inner: optax.GradientTransformationExtraArgs,
     grads: Any,
     filtered: Any,
@@ -52,9 +55,3 @@ def handed_on(
     rows = zip(leaves, matching(treedef, params), matching(treedef, updates), strict=True)
     narrow = [u if u is None else as_before(g if p is None else p, u) for g, p, u in rows]
     return jax.tree.unflatten(treedef, narrow), jax.tree.map(as_before, state, new)
-
-
-def _opened(g: Any, p: Any) -> Any:
-    if not is_trained(g) or not (p is None or is_trained(p)):
-        return None
-    return g.astype(working_dtype((g if p is None else p).dtype))

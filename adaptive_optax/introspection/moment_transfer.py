@@ -18,33 +18,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from adaptive_optax.core.anatomy import Part, parts
 from adaptive_optax.core.arrays import bias, scaled
-
-
-class _Kind(NamedTuple):
-    """How a rule keeps a mean."""
-
-    role: str  # whose mean it is
-    decay: str  # the option that says how fast it forgets
-    kept: str  # "corrected", "plain" or "sum"
-
-
-_ADAM = {"mu": _Kind("gradient", "b1", "corrected"), "nu": _Kind("square", "b2", "corrected")}
-_RMS = {"nu": _Kind("square", "decay", "plain")}
-_KINDS: dict[str, dict[str, _Kind]] = {
-    **dict.fromkeys(("adam", "adamw", "radam", "nadam", "nadamw", "amsgrad", "lamb"), _ADAM),
-    **dict.fromkeys(("rms", "rmsprop"), _RMS),
-    "lion": {"mu": _Kind("gradient", "b2", "plain")},
-    "sgd": {"trace": _Kind("gradient", "momentum", "sum")},
-    "trace": {"trace": _Kind("gradient", "decay", "sum")},
-}
+from adaptive_optax.core.rule import Moment
+from adaptive_optax.introspection.structure import Part, parts
 
 
 class _Holder(NamedTuple):
     """The one rule of an optimizer that keeps moments, and where."""
 
-    kinds: Mapping[str, _Kind]  # by slot
+    kinds: Mapping[str, Moment]  # by slot
     decays: Mapping[str, float]  # by slot
     node: Any  # the part of the state with the slots and perhaps a count
     scheduled: bool  # whether its rate is a schedule, which may read the same count
@@ -70,15 +52,15 @@ def handed_over(old: Part, before: Any, new: Part, fresh: Any) -> Any:
     giver, taker = _holder(old, before), _holder(new, fresh)
     if giver is None or taker is None:
         return fresh
-    means = {kind.role: _mean(giver, field) for field, kind in giver.kinds.items()}
+    means = {kind.of: _mean(giver, field) for field, kind in giver.kinds.items()}
     corrects = any(kind.kept == "corrected" for kind in taker.kinds.values())
-    missing = [kind.role for kind in taker.kinds.values() if kind.role not in means]
+    missing = [kind.of for kind in taker.kinds.values() if kind.of not in means]
     if corrects and (missing or giver.count is None or taker.scheduled):
         return fresh
     slots = {
-        field: _slot(taker, field, means[kind.role], giver.count)
+        field: _slot(taker, field, means[kind.of], giver.count)
         for field, kind in taker.kinds.items()
-        if kind.role in means
+        if kind.of in means
     }
     olds = {field: getattr(taker.slots, field) for field in slots}
     (shapes, form), (expected, own_form) = (_shapes(tree) for tree in (slots, olds))
@@ -90,7 +72,7 @@ def handed_over(old: Part, before: Any, new: Part, fresh: Any) -> Any:
     return jax.tree.map(lambda x: node if x is taker.node else x, fresh, is_leaf=_keeps)
 
 
-def _shapes(tree: Any) -> tuple[list, Any]:
+def _shapes(tree: Any) -> tuple[list[Any], Any]:
     """The leaves' shapes and the structure, without which a masked leaf would equal shape ()."""
     leaves, treedef = jax.tree.flatten(tree)
     return [jnp.shape(x) for x in leaves], treedef
@@ -98,9 +80,10 @@ def _shapes(tree: Any) -> tuple[list, Any]:
 
 def _holder(part: Part, state: Any) -> _Holder | None:
     """What keeps moments; None where nothing does, or several rules do, or a decay is not known."""
-    if any(each.name == "stored" for each in parts(part)):  # its slots are codes
+    inside = list(parts(part))
+    if any(each.body is not None and each.body.encodes_state for each in inside):
         return None
-    found = [each for each in parts(part) if each.name.removeprefix("scale_by_") in _KINDS]
+    found = [each for each in inside if each.moments]
     nodes = [x for x in jax.tree.leaves(state, is_leaf=_keeps) if _keeps(x)]
     if len(found) != 1 or len(nodes) != 1:
         return None
@@ -108,15 +91,15 @@ def _holder(part: Part, state: Any) -> _Holder | None:
     slots = getattr(node, "slots", node)
     kinds = {
         field: kind
-        for field, kind in _KINDS[rule.name.removeprefix("scale_by_")].items()
+        for field, kind in rule.moments.items()
         if getattr(slots, field, None) is not None
     }
-    options = {field: rule.options.get(kind.decay) for field, kind in kinds.items()}
+    own = rule.options if rule.rule is None else rule.rule.fields()
+    options = {field: own.get(kind.decay) for field, kind in kinds.items()}
     decays = {field: float(x) for field, x in options.items() if isinstance(x, float | int)}
     if not kinds or len(decays) < len(kinds):
         return None
-    scheduled = callable(rule.options.get("learning_rate"))
-    return _Holder(kinds, decays, node, scheduled)
+    return _Holder(kinds, decays, node, callable(rule.learning_rate))
 
 
 def _keeps(node: Any) -> bool:

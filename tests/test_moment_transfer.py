@@ -7,8 +7,8 @@ import optax
 import pytest
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import anatomy, parts
-from adaptive_optax.wrappers.handover import handed_over
+from adaptive_optax.introspection.moment_transfer import handed_over
+from adaptive_optax.introspection.structure import parts, structure
 
 PARAMS = {"v": jnp.ones(2), "w": jnp.ones(3)}
 GRADS = {"v": jnp.ones(2), "w": jnp.array([1.0, -2.0, 0.5])}
@@ -24,7 +24,7 @@ def after(tx, steps):
 
 
 def handed(old, new, steps=30):
-    return handed_over(anatomy(old), after(old, steps), anatomy(new), new.init(PARAMS))
+    return handed_over(structure(old), after(old, steps), structure(new), new.init(PARAMS))
 
 
 ADAMS = [optax.adam(0.1), ao.adam(0.1), ao.adamw(0.1, b1=0.8, b2=0.9), optax.amsgrad(0.1)]
@@ -36,7 +36,7 @@ def test_adams_go_on_as_one_another(old, new):
     """Under a constant gradient each of them is at the mean gradient and its square."""
     state = handed(old, new, steps=3)
     found = optax.tree.get(state, "count"), optax.tree.get(state, "mu"), optax.tree.get(state, "nu")
-    options = {k: v for part in parts(anatomy(new)) for k, v in part.options.items()}
+    options = {k: v for part in parts(structure(new)) for k, v in part.options.items()}
     assert int(found[0]) == 3
     np.testing.assert_allclose(found[1]["w"] / (1 - options["b1"] ** 3), GRADS["w"], rtol=1e-5)
     np.testing.assert_allclose(found[2]["w"] / (1 - options["b2"] ** 3), GRADS["w"] ** 2, rtol=1e-5)

@@ -7,7 +7,7 @@ It is optax.MultiSteps with what that leaves out: the inner transformation is gi
 `value` over the window (MultiSteps gives it the last micro-batch's alone), so that a plateau inside
 judges the whole batch; the mean of narrow gradients is not rounded to their dtype; None, integer
 and float0 leaves have no accumulator; the inner transformation runs at the last micro-batch only.
-One slot a parameter besides the inner state. When to use it: where the batch does not fit into
+One slot per parameter besides the inner state. When to use it: where the batch does not fit into
 memory. Other extra arguments reach the inner transformation as they are at the last micro-batch.
 Departures: none.
 """
@@ -18,20 +18,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import described
 from adaptive_optax.core.arrays import divided
 from adaptive_optax.core.branches import as_before, taken
-from adaptive_optax.core.checks import check_steps, check_transformation
+from adaptive_optax.core.checks import check_transformation
 from adaptive_optax.core.feedback import value_of
-from adaptive_optax.core.leafwise import LeafwiseState, leafwise
 from adaptive_optax.core.leaves import flat, is_trained, matching, unmoved
-from adaptive_optax.core.types import Transformation
-
-
-class GatherSlots(NamedTuple):
-    """What a leaf remembers."""
-
-    acc_grads: Any  # the mean gradient so far
+from adaptive_optax.core.map_leaves import first_leaves, map_leaves
+from adaptive_optax.core.transformation import Body, Transformation, constructor
+from adaptive_optax.core.types import Steps
 
 
 class MultiStepsState(NamedTuple):
@@ -45,6 +39,7 @@ class MultiStepsState(NamedTuple):
     inner_state: Any
 
 
+@constructor
 def multi_steps(inner: optax.GradientTransformation, every: int) -> Transformation:
     """Any optimizer, stepping once for `every` micro-batches.
 
@@ -70,35 +65,36 @@ def multi_steps(inner: optax.GradientTransformation, every: int) -> Transformati
     >>> steps
     [0.0, 2.0, 0.0, 2.0]
     """
-    check_transformation("multi_steps", inner=inner)
-    check_steps("multi_steps", every=every)
-    wrapped = optax.with_extra_args_support(inner)
+    check_transformation(inner=inner)
+    return MultiSteps(optax.with_extra_args_support(inner), every).transformation()
 
-    def start(p):
-        return GatherSlots(jnp.zeros_like(p))
 
-    def gather(g, slots, p, count):
-        mean = slots.acc_grads + divided(g - slots.acc_grads, count)
-        return mean, GatherSlots(mean)
+class MultiSteps(Body):
+    """An optimizer that steps once for several micro-batches."""
 
-    gathering = leafwise(GatherSlots, start, gather)
+    inner: optax.GradientTransformationExtraArgs
+    every: Steps
 
-    def init(params):
+    def init(self, params: Any) -> MultiStepsState:
         return MultiStepsState(
             mini_step=jnp.zeros((), jnp.int32),
             gradient_step=jnp.zeros((), jnp.int32),
             value_count=jnp.zeros((), jnp.int32),
             value_mean=jnp.zeros((), jnp.float32),
-            acc_grads=gathering.init(params).slots.acc_grads,
-            inner_state=wrapped.init(params),
+            acc_grads=first_leaves(jnp.zeros_like, params),
+            inner_state=self.inner.init(params),
         )
 
-    def update(grads, state, params=None, **extra_args):
-        before = LeafwiseState(state.mini_step, GatherSlots(state.acc_grads))
-        gathered = gathering.update(grads, before, params)[1]
+    def update(
+        self, grads: Any, state: Any, params: Any = None, **extra_args: Any
+    ) -> tuple[Any, MultiStepsState]:
+        gathered = optax.safe_increment(state.mini_step)
+        acc_grads = map_leaves(
+            self.name, _gathered, grads, params, state.acc_grads, shared=(gathered,), keeps=1
+        )[1]
         count, value_mean = state.value_count, state.value_mean
         if extra_args.get("value") is not None:
-            value = value_of("multi_steps", extra_args)
+            value = value_of(self.name, extra_args)
             finite = jnp.isfinite(value)
             count = count + finite.astype(jnp.int32)
             away = jnp.where(finite, value, value_mean) - value_mean
@@ -109,40 +105,40 @@ def multi_steps(inner: optax.GradientTransformation, every: int) -> Transformati
         weights = matching(treedef, params)
         still = [unmoved(g, p) for g, p in zip(leaves, weights, strict=True)]
 
-        def step():
-            means = matching(treedef, gathered.slots.acc_grads)
-            pairs = zip(leaves, means, strict=True)
+        def step() -> Any:
+            pairs = zip(leaves, matching(treedef, acc_grads), strict=True)
             means = [g if g is None or mean is None else mean for g, mean in pairs]
-            updates, new = wrapped.update(
+            updates, new = self.inner.update(
                 jax.tree.unflatten(treedef, means), state.inner_state, params, **extra_args
             )
             moves = map(as_before, still, matching(treedef, updates))
             inner_state = jax.tree.map(as_before, state.inner_state, new)
             return [u for u in moves if is_trained(u)], inner_state
 
-        def wait():
+        def wait() -> Any:
             return [zero for zero in still if is_trained(zero)], state.inner_state
 
-        due = gathered.count >= every
+        due = gathered >= self.every
         moves, inner_state = taken(due, (wait, step))
         moved = iter(moves)
         updates = [next(moved) if is_trained(zero) else zero for zero in still]
 
-        def begun(x):
+        def begun(x: Any) -> Any:
             return jnp.where(due, jnp.zeros_like(x), x)
 
         return jax.tree.unflatten(treedef, updates), MultiStepsState(
-            mini_step=begun(gathered.count),
+            mini_step=begun(gathered),
             gradient_step=state.gradient_step + due.astype(jnp.int32),
             value_count=begun(count),
             value_mean=begun(value_mean),
-            acc_grads=jax.tree.map(begun, gathered.slots.acc_grads),
+            acc_grads=jax.tree.map(begun, acc_grads),
             inner_state=inner_state,
         )
 
-    return described(
-        optax.GradientTransformationExtraArgs(init, update),
-        "multi_steps",
-        options={"every": every},
-        members={"inner": inner},
-    )
+
+def _gathered(
+    g: jax.Array, p: Any, acc_grads: jax.Array, count: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The mean gradient with that of the count-th micro-batch."""
+    mean = acc_grads + divided(g - acc_grads, count)
+    return mean, mean

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.checks import check_rate, suggestion
+from adaptive_optax.core.protocols import HasLearningRates, HasRateFactor
 from adaptive_optax.core.rate import Rate, injects, keeps_rate
 
 WAYS_OUT = (
@@ -51,7 +52,7 @@ def learning_rate_of(state: Any) -> Any:
     found: dict[str, Any] = {}
     factors: dict[str, Any] = {}
     for name, node in _nodes((state,), _reports):
-        if hasattr(node, "learning_rates"):
+        if isinstance(node, HasLearningRates):
             for group, rate in node.learning_rates.items():
                 found.setdefault("/".join(x for x in (name, group) if x), rate)
         elif isinstance(node, Rate):
@@ -115,8 +116,8 @@ def set_learning_rate(state: Any, value: Any) -> Any:
 def tell_rates(state: Any, before: Any) -> Any:
     """The state, with what was set in it since `before` in what it reports of the last update."""
 
-    def tells(node):
-        return hasattr(node, "told_rates")
+    def tells(node: Any) -> bool:
+        return isinstance(node, HasLearningRates)
 
     return jax.tree.map(
         lambda new, old: new.told_rates(old) if tells(new) else new, state, before, is_leaf=tells
@@ -222,14 +223,14 @@ def _nodes(state: Any, stop: Any) -> list[tuple[str, Any]]:
 
 
 def _reports(node: Any) -> bool:
-    return keeps_rate(node) or hasattr(node, "learning_rates") or _factor(node) is not None
+    return keeps_rate(node) or isinstance(node, HasLearningRates) or _factor(node) is not None
 
 
 def _factor(node: Any) -> Any:
     """What a state multiplies the rate by; None for all other nodes."""
     if type(node).__name__ == "ReduceLROnPlateauState":  # optax's
         return node.scale
-    return getattr(node, "rate_factor", None)
+    return node.rate_factor if isinstance(node, HasRateFactor) else None
 
 
 def _multiplied(name: str, rate: Any, factors: Mapping[str, Any]) -> Any:

@@ -1,10 +1,11 @@
 """What is not finite in an update: gradients, updates, parameters after them, inner state.
 
 Arrays of one shape are looked at together, in one pass for a gradient, its update and its slots.
-A compiler would put the verdict over all leaves into what is computed of each of them, in time that
-grows with the square of their number; it cannot put a sort there.
+XLA would fuse the flag over all leaves into each leaf's kernel, in a compile time that grows with
+the square of their number; a sort prevents this.
 """
 
+import enum
 import functools
 import operator
 from collections.abc import Iterable
@@ -14,11 +15,16 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.leaves import flat, is_trained, matching
-from adaptive_optax.core.programs import compiled
 
-STATE, UPDATE, NORM, LOSS, GRADIENT = (
-    float(i) for i in range(1, 6)
-)  # the worst one counts; 0 none
+
+class Reason(enum.IntEnum):
+    """Why a step is refused; the largest one that holds counts. 0 is none."""
+
+    STATE = 1
+    UPDATE = 2
+    NORM = 3
+    LOSS = 4
+    GRADIENT = 5
 
 
 class Look(NamedTuple):
@@ -29,8 +35,8 @@ class Look(NamedTuple):
     states: list[tuple[Any, Any]]  # before, after
 
 
-def faults(grads: Any, updates: Any, params: Any, before: Any, after: Any) -> list[jax.Array]:
-    """The worst fault of each group of arrays, a float32 of shape (); 0 where there is none.
+def reasons(grads: Any, updates: Any, params: Any, before: Any, after: Any) -> list[jax.Array]:
+    """The worst `Reason` in each group of arrays, a float32 of shape (); 0 if there is none.
 
     Args:
       grads: what the transformation was given.
@@ -60,7 +66,7 @@ def faults(grads: Any, updates: Any, params: Any, before: Any, after: Any) -> li
 
 def worst(each: list[jax.Array]) -> jax.Array:
     """The largest of several scalars, at least 0."""
-    return jnp.sort(jnp.stack([jnp.zeros((), jnp.float32), *each]))[-1]
+    return jnp.sort(jnp.stack([x.astype(jnp.float32) for x in (jnp.zeros(()), *each)]))[-1]
 
 
 def _arrays(leaves: list[Any]) -> list[Any]:
@@ -73,7 +79,7 @@ def _placed(found: Iterable[Any]) -> list[tuple[Any, Any]]:
     return [((t.shape, t.sharding), x) for t, x in zip(types, found, strict=True)]
 
 
-def _next(looks: dict, used: dict, place: Any, more: bool) -> Look:
+def _next(looks: dict[Any, list[Look]], used: dict[Any, int], place: Any, more: bool) -> Look:
     """The look that comes next in turn, so that a leaf's slots come to that leaf; or a new one."""
     own = looks.setdefault(place, [])
     number = used[place] = used.get(place, -1) + 1
@@ -83,14 +89,19 @@ def _next(looks: dict, used: dict, place: Any, more: bool) -> Look:
     return own[number % len(own)]
 
 
-def _fault_of(gradients: list, updates: list, states: list) -> jax.Array:
+@jax.jit
+def _fault(gradients: list[Any], updates: list[Any], states: list[Any]) -> jax.Array:
     held = [jnp.isfinite(g) for g in gradients]
     moved = [_arrives(u, p) for u, p in updates]
     kept = [jnp.isfinite(new) | ~jnp.isfinite(old) for old, new in states]
     found: Any = 0.0
-    for number, sound in ((STATE, kept), (UPDATE, moved), (GRADIENT, held)):
+    for number, sound in (
+        (Reason.STATE, kept),
+        (Reason.UPDATE, moved),
+        (Reason.GRADIENT, held),
+    ):
         if sound:
-            found = jnp.where(functools.reduce(operator.and_, sound), found, number)
+            found = jnp.where(functools.reduce(operator.and_, sound), found, float(number))
     return jnp.max(found.astype(jnp.float32), initial=0.0)
 
 
@@ -103,6 +114,3 @@ def _arrives(u: jax.Array, p: Any) -> jax.Array:
     if jnp.iscomplexobj(after):
         within = within & (jnp.abs(after.imag) <= most)
     return jnp.isfinite(u) & (within | ~jnp.isfinite(p))
-
-
-_fault = compiled(_fault_of)

@@ -8,8 +8,8 @@ import pytest
 from catalogue import every
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import anatomy
-from adaptive_optax.core.effective import effective, invariant, rates
+from adaptive_optax.introspection.effective_rate import effective, rates
+from adaptive_optax.introspection.structure import structure
 from adaptive_optax.monitoring.group_rates import mean_rate
 
 PARAMS = {"layer_0": jnp.array([1.0, -2.0]), "layer_1": jnp.array([3.0, 1.0, 0.5])}
@@ -156,7 +156,7 @@ def test_a_line_search_is_a_factor():
     state = tx.init(PARAMS)
     value, grads = jax.value_and_grad(loss)(PARAMS)
     updates, after = tx.update(grads, state, PARAMS, value=value, grad=grads, value_fn=loss)
-    (base, factor), _ = effective(anatomy(tx), state, after, PARAMS)
+    (base, factor), _ = effective(structure(tx), state, after, PARAMS)
     assert base == 1.0
     assert 0 < factor < 1
     np.testing.assert_allclose(-updates["layer_0"], factor * grads["layer_0"], rtol=1e-6)
@@ -191,7 +191,7 @@ def test_base_and_factor_are_kept_apart():
     for _ in range(3):
         before = state
         _, state = tx.update(PARAMS, state, PARAMS, value=1.0)
-    first, last = effective(anatomy(tx), before, state, PARAMS)
+    first, last = effective(structure(tx), before, state, PARAMS)
     np.testing.assert_allclose([first.base, last.base], 0.2)
     np.testing.assert_allclose([first.factor, last.factor], [0.25, 0.5])
 
@@ -210,7 +210,7 @@ def test_leaves_share_what_they_share():
     params = [jnp.ones(1)] * 1000
     tx = optax.chain(optax.adam(RAMP), plateau(), optax.scale(0.5))
     state = tx.init(params)
-    found = effective(anatomy(tx), state, state, params)
+    found = effective(structure(tx), state, state, params)
     assert len({id(each) for each in found}) == 1
 
 
@@ -233,8 +233,8 @@ RULES = {
 
 @pytest.mark.parametrize("name", RULES)
 def test_rules_that_do_not_depend_on_scale(name):
-    part = anatomy(optax.identity())._replace(name=name)
-    assert invariant(part) is RULES[name]
+    part = structure(optax.identity())._replace(name=name)
+    assert part.scale_invariant is RULES[name]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_what_is_said_of_scale_is_so(make):
             updates, state = tx.update(grads, state, PARAMS)
         moves.append(np.concatenate([np.asarray(u) for u in jax.tree.leaves(updates)]))
     same = np.allclose(*moves, rtol=1e-3)
-    assert same == invariant(anatomy(make()))
+    assert same == structure(make()).scale_invariant
 
 
 def test_the_mean_rate_is_weighed_by_size():

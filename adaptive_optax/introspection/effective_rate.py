@@ -8,38 +8,17 @@ a factor on it. The two are kept apart, since `set_learning_rate` sets the base.
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import Part, anatomy, closed_over
+from adaptive_optax.core.descend import Chained
 from adaptive_optax.core.leaves import broadcast, flat
-from adaptive_optax.core.rate import Rate
-
-_INVARIANT = {
-    *("acprop", "adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "adan"),
-    *("ademamix", "adopt", "amsgrad", "belief", "cocob", "dadapt_adam", "dadapt_adamw"),
-    *("distance_over_gradients", "dog", "dowg", "factored_rms", "lamb", "lars", "lbfgs", "lion"),
-    *("mars", "momo_adam", "muon", "nadam"),
-    *("nadamw", "normalize", "normalize_by_update_norm", "novograd", "prodigy", "radam", "rms"),
-    *("rmsprop", "rprop", "rss", "sign", "simplified_ademamix", "sm3", "soap", "stddev"),
-    *("trust_ratio", "yogi"),
-}  # rules of ours and of optax to which the scale of what they are given is one
-
-# What they keep is what the parameters were moved to.
-KEEPERS = ("lookahead", "schedule_free", "averaged", "rounded")
-
-
-def invariant(rule: Part) -> bool:
-    """Whether the scale of what a rule is given makes no difference to what it gives."""
-    return rule.name.removeprefix("scale_by_") in _INVARIANT
-
-
-def turned(rule: Part) -> bool:
-    """Whether a rule with a learning rate in it points downhill, and not yet uphill."""
-    return not rule.name.startswith("scale_by_") or rule.name == "scale_by_madgrad"
+from adaptive_optax.core.split import Split
+from adaptive_optax.core.transformation import Body
+from adaptive_optax.introspection.structure import Part, structure
 
 
 class Effective(NamedTuple):
@@ -54,18 +33,20 @@ class Effective(NamedTuple):
         return None if self.base is None else self.base * self.factor
 
 
-class _Walked(NamedTuple):
+class _States(NamedTuple):
     """A transformation's states around one update, and the parameters that it sees."""
 
     before: Any
     after: Any
     params: Any
 
-    def within(self, step: Callable[[Any], Any]) -> "_Walked":
-        return _Walked(step(self.before), step(self.after), self.params)
+    def within(self, step: Callable[[Any], Any]) -> "_States":
+        return _States(step(self.before), step(self.after), self.params)
 
-    def inside(self, part: Part) -> "_Walked":
-        return self.within(_inner_state) if part.own_state else self
+    def inside(self, part: Part) -> "_States":
+        return (
+            self if part.body is not None and part.body.shares_state else self.within(_inner_state)
+        )
 
 
 def rates(tx: optax.GradientTransformation, before: Any, after: Any, params: Any) -> list[Any]:
@@ -84,13 +65,13 @@ def rates(tx: optax.GradientTransformation, before: Any, after: Any, params: Any
     >>> rates(tx, state, state, params)
     [0.05]
     """
-    return [each.rate for each in effective(anatomy(tx), before, after, params)]
+    return [each.rate for each in effective(structure(tx), before, after, params)]
 
 
 def effective(part: Part, before: Any, after: Any, params: Any) -> list[Effective]:
     """Of each leaf of params the learning rate, its base apart from its factor."""
     start = [Effective()] * len(flat(params)[0])
-    found = _walk(part, _Walked(before, after, params), start)
+    found = _walk(part, _States(before, after, params), start)
     memo: dict[int, Effective] = {}
     for each in found:
         if id(each) not in memo:
@@ -98,31 +79,45 @@ def effective(part: Part, before: Any, after: Any, params: Any) -> list[Effectiv
     return [memo[id(each)] for each in found]
 
 
-def _walk(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _walk(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     """What is found of each leaf after this part, from what was found before it."""
-    if part.factor is not None:
-        for member in part.members.values():
-            found = _walk(member, at.inside(part), found)
-        return _times(found, part.factor(at.before, at.after, at.params), base=False)
-    if part.shares is not None:
-        return _shared(part, at, found)
+    if part.body is not None:
+        return _walk_body(part, part.body, at, found)
     handler = _HANDLERS.get(part.name)
     if handler is not None:
         return handler(part, at, found)
     if len(part.members) == 1:
         (member,) = part.members.values()
         return _walk(member, at.inside(part), found)
-    own = getattr(at.after, "rate", None)
     if part.members:
         return found
-    if invariant(part):
+    if part.scale_invariant:
         found = [Effective()] * len(found)
-    sign = -1 if turned(part) else 1
-    if isinstance(own, Rate):
-        return _times(found, sign * own.now)
+    sign = -1 if part.points_downhill else 1
     if "learning_rate" in part.options:  # inside a rule of somebody's own
         return _times(found, sign * _value(part.options["learning_rate"], at.before))
     return found
+
+
+def _walk_body(part: Part, body: Body, at: _States, found: list[Effective]) -> list[Effective]:
+    """The same for a transformation of this library, which says what it does."""
+    if part.rule is not None:
+        if part.scale_invariant:
+            found = [Effective()] * len(found)
+        rate = at.after.rate
+        sign = -1 if part.points_downhill else 1
+        return found if rate is None else _times(found, sign * rate.now)
+    if isinstance(body, Chained):
+        return _chain(part, at, found)
+    if isinstance(body, Split):
+        return _split(part, body, at, found)
+    shares = body.shares(at.before)
+    if shares is not None:
+        return _shared(part, shares, at, found)
+    for member in part.members.values():
+        found = _walk(member, at.inside(part), found)
+    factor = body.factor(at.before, at.after, at.params)
+    return found if factor is None else _times(found, factor, base=False)
 
 
 def _inner_state(state: Any) -> Any:
@@ -156,9 +151,10 @@ def _value(value: Any, state: Any) -> Any:
     return jnp.nan if count is None else value(count)
 
 
-def _shared(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _shared(
+    part: Part, shares: Mapping[str, Any], at: _States, found: list[Effective]
+) -> list[Effective]:
     """The mean of the members' rates by their shares; one without a share need not be known."""
-    shares = part.shares(at.before) if part.shares else {}
     members = [
         _walk(member, at.within(functools.partial(_of_member, label=label)), found)
         for label, member in part.members.items()
@@ -178,19 +174,19 @@ def _of_member(state: Any, label: str) -> Any:
     return state.inner_states[label]
 
 
-def _chain(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _chain(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     for label, member in part.members.items():
-        key: Any = int(label) if part.name == "chain" else label
+        key: Any = label if part.name == "named_chain" else int(label)
         found = _walk(member, at.within(operator.itemgetter(key)), found)
     return found
 
 
-def _masked(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _masked(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     chosen = broadcast("masked", "mask", part.options.get("mask"), at.params)
     return _some(part.members["inner"], at.within(_inner_state), found, chosen)
 
 
-def _partition(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _partition(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     labels = broadcast("partition", "param_labels", part.options["param_labels"], at.params, str)
     for label, member in part.members.items():
         own = at.within(functools.partial(_labelled, label=label))
@@ -204,14 +200,14 @@ def _labelled(state: Any, label: str) -> Any:
     return _inner_state(next(inner for key, inner in states if str(key) == label))
 
 
-def _split(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
-    chosen = [bool(label) for label in part.options["choose"](at.params)]
+def _split(part: Part, body: Split, at: _States, found: list[Effective]) -> list[Effective]:
+    chosen = [bool(label) for label in body.choose(at.params)]
     found = _some(part.members["chosen"], at.within(lambda s: s.chosen), found, chosen)
     rest = [not label for label in chosen]
     return _some(part.members["rest"], at.within(lambda s: s.rest), found, rest)
 
 
-def _some(member: Part, at: _Walked, found: list[Effective], chosen: list[bool]) -> list[Effective]:
+def _some(member: Part, at: _States, found: list[Effective], chosen: list[bool]) -> list[Effective]:
     """Walks a transformation that sees the chosen leaves only."""
     leaves, treedef = flat(at.params)
     kept = [x if own else optax.MaskedNode() for x, own in zip(leaves, chosen, strict=True)]
@@ -220,7 +216,7 @@ def _some(member: Part, at: _Walked, found: list[Effective], chosen: list[bool])
     return [next(inner) if own else each for each, own in zip(found, chosen, strict=True)]
 
 
-def _flatten(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _flatten(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     """`optax.flatten` makes one vector of all leaves."""
     if not found:
         return found
@@ -228,54 +224,55 @@ def _flatten(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]
     return _walk(part.members["inner"], one, found[:1]) * len(found)
 
 
-def _injected(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
-    values = {**closed_over(part.tx.init), **closed_over(part.tx.update)}
-    built = values["inner_factory"](**(values.get("other_hps") or {}), **at.after.hyperparams)
-    return _walk(anatomy(built), at.within(_inner_state), found)
+def _injected(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
+    if part.build is None:  # a user's factory: its number is taken for the learning rate
+        rate = at.after.hyperparams.get("learning_rate")
+        return [Effective(None if rate is None else 0.0 - rate)] * len(found)
+    built = part.build(at.after.hyperparams)
+    return _walk(structure(built), at.within(_inner_state), found)
 
 
-def _by_schedule(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _by_schedule(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     return _times(found, _value(part.options["step_size_fn"], at.before))
 
 
-def _by_state(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _by_state(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     return _times(found, at.after.scale, base=False)
 
 
-def _by_search(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _by_search(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     return _times(found, at.after.learning_rate, base=False)
 
 
-def _by_loss(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _by_loss(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     """A step of the loss over the gradient's square, of which the state keeps nothing."""
     return _times(found, jnp.nan, base=False)
 
 
-def _at_times(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _at_times(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     """A transformation that acts at some steps only; at which, the state does not tell."""
     (member,) = part.members.values()
     return _times(_walk(member, at.inside(part), found), jnp.nan, base=False)
 
 
-def _to_target(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _to_target(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     """Coin betting gives the way downhill itself, whatever the gradient's scale and sign."""
     return [Effective(-1.0)] * len(found)
 
 
-def _by_number(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _by_number(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     return _times(found, part.options["step_size"])
 
 
-def _to_zero(part: Part, at: _Walked, found: list[Effective]) -> list[Effective]:
+def _to_zero(part: Part, at: _States, found: list[Effective]) -> list[Effective]:
     return _times(found, 0.0)
 
 
-_HANDLERS: dict[str, Callable[[Part, _Walked, list[Effective]], list[Effective]]] = {
+_HANDLERS: dict[str, Callable[[Part, _States, list[Effective]], list[Effective]]] = {
     "chain": _chain,
     "named_chain": _chain,
     "masked": _masked,
     "partition": _partition,
-    "split": _split,
     "flatten": _flatten,
     "inject_hyperparams": _injected,
     "inject_stateful_hyperparams": _injected,

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from adaptive_optax.core.types import Scalar
-from adaptive_optax.wrappers.faults import GRADIENT, LOSS, NORM, STATE, UPDATE
+from adaptive_optax.wrappers.nonfinite import Reason
 
 
 class Refusals(NamedTuple):
@@ -29,10 +29,14 @@ def none_refused() -> Refusals:
     return Refusals(*(jnp.zeros((), jnp.int32) for _ in Refusals._fields))
 
 
-def one_more(refusals: Refusals, fault: jax.Array) -> Refusals:
-    """One more for the worst fault of a step; the same where it is 0."""
-    numbers = Refusals(gradient=GRADIENT, loss=LOSS, norm=NORM, update=UPDATE, state=STATE)
-    return jax.tree.map(lambda n, own: n + (fault == own).astype(n.dtype), refusals, numbers)
+def one_more(refusals: Refusals, reason: jax.Array) -> Refusals:
+    """One more for the `Reason` of a step; the same if it is 0."""
+    return Refusals(
+        *(
+            n + (reason == Reason[name.upper()]).astype(n.dtype)
+            for name, n in refusals._asdict().items()
+        )
+    )
 
 
 def raise_at(limit: Scalar, consecutive: jax.Array, refusals: Refusals) -> None:
@@ -51,7 +55,7 @@ def raise_at(limit: Scalar, consecutive: jax.Array, refusals: Refusals) -> None:
         _raise(limit, consecutive, refusals)
         return
 
-    def tell():
+    def tell() -> None:
         jax.debug.callback(_raise, limit, consecutive, refusals)
 
     # A callback costs a host's attention: only where it will raise. Under vmap a cond runs both.

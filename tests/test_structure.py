@@ -9,7 +9,8 @@ import optax
 import pytest
 
 import adaptive_optax as ao
-from adaptive_optax.core.anatomy import Part, anatomy, closed_over, described, parts
+from adaptive_optax.introspection.foreign import closed_over
+from adaptive_optax.introspection.structure import parts, structure
 
 ADAM = ("scale_by_adam", "scale")
 
@@ -23,7 +24,7 @@ def inner(part):
 
 
 def test_a_chain_has_its_rules_with_their_options():
-    part = anatomy(optax.chain(optax.clip_by_global_norm(2.0), optax.adamw(0.1, b1=0.8)))
+    part = structure(optax.chain(optax.clip_by_global_norm(2.0), optax.adamw(0.1, b1=0.8)))
     assert (part.name, part.library) == ("chain", "optax")
     assert list(part.members) == ["0", "1"]
     clip, adamw = part.members.values()
@@ -62,25 +63,25 @@ def test_a_chain_has_its_rules_with_their_options():
     ],
 )
 def test_a_wrapper_has_its_inner_one(wrap, name, options):
-    part = anatomy(wrap(optax.adam(0.1)))
+    part = structure(wrap(optax.adam(0.1)))
     assert part.name == name
     assert {key: part.options[key] for key in options} == options
     assert names(inner(part)) == ADAM
-    within = anatomy(optax.chain(wrap(optax.adam(0.1)), optax.scale(0.5)))
+    within = structure(optax.chain(wrap(optax.adam(0.1)), optax.scale(0.5)))
     assert names(within) == (name, "scale")
     assert names(inner(within.members["0"])) == ADAM
 
 
 def test_labels_are_the_members_names():
     of = {"x": optax.adam(0.1), "y": ao.lion(0.2)}
-    part = anatomy(optax.partition(of, {"a": "x", "b": "y"}))
+    part = structure(optax.partition(of, {"a": "x", "b": "y"}))
     assert {label: each.name for label, each in part.members.items()} == {
         "x": "chain",
         "y": "lion",
     }
     assert part.options["param_labels"] == {"a": "x", "b": "y"}
     named = optax.named_chain(("clip", optax.clip(1.0)), ("rest", optax.sgd(0.1)))
-    assert list(anatomy(named).members) == ["clip", "rest"]
+    assert list(structure(named).members) == ["clip", "rest"]
 
 
 @pytest.mark.parametrize(
@@ -92,31 +93,31 @@ def test_labels_are_the_members_names():
         (ao.scale_by_adam(b2=0.9), "scale_by_adam", {"b2": 0.9}),
         (ao.prodigy(0.5), "prodigy", {"learning_rate": 0.5}),
         (ao.reduce_on_plateau(0.5), "reduce_on_plateau", {"factor": 0.5, "patience": 10}),
-        (ao.descend(ao.scale_by_lion(), 0.3), "lion", {"learning_rate": 0.3}),
+        (ao.descend(ao.scale_by_lion(), 0.3), "descend", {"learning_rate": 0.3}),
     ],
 )
 def test_ours_say_their_options_in_a_chain_too(tx, name, options):
-    for part in (anatomy(tx), anatomy(optax.chain(tx)).members["0"]):
+    for part in (structure(tx), structure(optax.chain(tx)).members["0"]):
         assert (part.name, part.library) == (name, "adaptive_optax")
         assert {key: part.options[key] for key in options} == options
 
 
 def test_options_that_are_off_are_left_out():
-    assert "weight_decay" not in anatomy(ao.lion(0.1)).options
-    assert "independent_decay" not in anatomy(ao.adamw(0.1)).options
-    assert "learning_rate" not in anatomy(ao.scale_by_lion()).options
+    assert "weight_decay" not in structure(ao.lion(0.1)).options
+    assert "independent_decay" not in structure(ao.adamw(0.1)).options
+    assert "learning_rate" not in structure(ao.scale_by_lion()).options
     schedule = ao.schedules.cosine(0.1, 10)
-    assert anatomy(ao.adamw(schedule)).options["learning_rate"] is schedule
+    assert structure(ao.adamw(schedule)).options["learning_rate"] is schedule
 
 
 def test_injected_numbers_and_schedules():
     schedule = optax.linear_schedule(1.0, 0.0, 10)
-    part = anatomy(optax.inject_hyperparams(optax.adamw)(schedule, weight_decay=0.5))
+    part = structure(optax.inject_hyperparams(optax.adamw)(schedule, weight_decay=0.5))
     assert part.name == "inject_hyperparams"
     assert part.options["learning_rate"] is schedule
     assert part.options["weight_decay"] == 0.5
     assert names(inner(part)) == ("scale_by_adam", "add_decayed_weights", "scale")
-    ours = anatomy(optax.inject_hyperparams(ao.adam)(0.3))
+    ours = structure(optax.inject_hyperparams(ao.adam)(0.3))
     assert inner(ours).options["learning_rate"] == 0.3
 
 
@@ -124,7 +125,7 @@ def test_a_mask_that_is_taken_for_a_schedule_is_no_error():
     def mask(params):
         return jax.tree.map(lambda p: p.ndim > 1, params)
 
-    part = anatomy(optax.inject_hyperparams(optax.adamw)(0.1, mask=mask))
+    part = structure(optax.inject_hyperparams(optax.adamw)(0.1, mask=mask))
     assert part.options["mask"] is mask
 
 
@@ -175,28 +176,28 @@ def partly(by, grads, state, params=None):
     ],
 )
 def test_what_others_built_has_a_name_at_least(tx, name):
-    part = anatomy(tx)
+    part = structure(tx)
     assert part.name == name
     assert part in parts(part)
 
 
 def test_an_update_under_jit_is_seen_through():
     adam = optax.adam(0.1)
-    part = anatomy(optax.GradientTransformation(adam.init, jax.jit(adam.update)))
+    part = structure(optax.GradientTransformation(adam.init, jax.jit(adam.update)))
     assert names(part) == ADAM
     ours = ao.adam(0.1)
-    assert anatomy(optax.GradientTransformation(ours.init, jax.jit(ours.update))).name == "adam"
+    assert structure(optax.GradientTransformation(ours.init, jax.jit(ours.update))).name == "adam"
 
 
 def test_extra_arguments_make_no_layer():
     plain = optax.trace(0.9)
-    part = anatomy(optax.with_extra_args_support(optax.with_extra_args_support(plain)))
+    part = structure(optax.with_extra_args_support(optax.with_extra_args_support(plain)))
     assert (part.name, part.members) == ("trace", {})
 
 
 def test_parts_come_in_the_order_of_their_work():
     tx = ao.lookahead(optax.chain(optax.clip(1.0), ao.cautious(ao.lion(0.1))))
-    found = [each.name for each in parts(anatomy(tx))]
+    found = [each.name for each in parts(structure(tx))]
     assert found == ["lookahead", "chain", "clip", "cautious", "lion"]
 
 
@@ -216,31 +217,9 @@ def test_closed_over_knows_cells_that_are_not_filled():
     assert closed_over(None) == {}
 
 
-def test_described_keeps_functions_and_says_what_they_are():
-    def update(grads, state, params=None, **extra_args):
-        return grads, state
-
-    tx = optax.GradientTransformationExtraArgs(lambda params: (), update)
-    member = optax.sgd(0.1)
-    found = described(
-        tx,
-        "mine",
-        options={"power": 3},
-        members={"inner": member},
-        factor=lambda before, after, params: 2.0,
-        own_state=False,
-    )
-    assert found is tx
-    part = anatomy(tx)
-    assert isinstance(part, Part)
-    assert (part.name, dict(part.options), part.own_state) == ("mine", {"power": 3}, False)
-    assert part.factor(None, None, None) == 2.0
-    assert inner(part).tx.update is member.update
-
-
 def test_arrays_are_options_where_they_are_one_number():
-    assert anatomy(optax.scale(jnp.float32(2.0))).options["step_size"] == 2
-    assert anatomy(optax.scale(np.float64(2.0))).options["step_size"] == 2
+    assert structure(optax.scale(jnp.float32(2.0))).options["step_size"] == 2
+    assert structure(optax.scale(np.float64(2.0))).options["step_size"] == 2
     traced = []
-    jax.jit(lambda x: traced.append(anatomy(ao.sgd(x)).options["learning_rate"]) or x)(0.5)
+    jax.jit(lambda x: traced.append(structure(ao.sgd(x)).options["learning_rate"]) or x)(0.5)
     assert isinstance(traced[0], jax.core.Tracer)

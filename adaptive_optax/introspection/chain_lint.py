@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from adaptive_optax.core import effective
-from adaptive_optax.core.anatomy import Part, closed_over, parts
+from adaptive_optax.introspection.foreign import closed_over
+from adaptive_optax.introspection.structure import Part, parts
 
 SCALES = ("scale", "scale_by_schedule", "scale_by_cocob")
 CLIPS = ("clip", "clip_by_global_norm", "clip_by_block_rms", "adaptive_grad_clip")
@@ -58,10 +58,10 @@ def _pipelines(part: Part) -> Iterator[list[Part]]:
 
 
 def _steps(part: Part) -> Iterator[Part]:
-    if part.name in ("chain", "named_chain"):
+    if part.in_sequence:
         for member in part.members.values():
             yield from _steps(member)
-    elif part.name in ("inject_hyperparams", "monitored"):
+    elif part.members and (part.name == "inject_hyperparams" or part.observes):
         yield from _steps(part.members["inner"])
     else:
         yield part
@@ -71,7 +71,7 @@ def has_rate(step: Part) -> bool:
     """Whether a step applies a learning rate, itself or inside; a rule that has one does not."""
     return any(
         each.name in SCALES
-        or (each.options.get("learning_rate") is not None and effective.turned(each))
+        or (each.options.get("learning_rate") is not None and each.points_downhill)
         for each in parts(step)
     )
 
@@ -80,11 +80,11 @@ def invariant(step: Part) -> bool:
     """Whether the scale of what a step is given makes no difference to what it gives."""
     if step.name in ("masked", *FACTORS):  # other leaves pass with their scale
         return False
-    if step.name in ("partition", "split", "blend", "switch"):
+    if len(step.members) > 1 and not step.in_sequence:
         return all(each.name == FROZEN or invariant(each) for each in step.members.values())
     if step.members:
         return any(map(invariant, step.members.values()))
-    return effective.invariant(step)
+    return step.scale_invariant
 
 
 def decays(step: Part) -> bool:
@@ -180,7 +180,7 @@ _NORMS = ("scale_by_trust_ratio", "normalize_by_update_norm", "masked")  # of LA
 def _keeper_not_last(steps: list[Part]) -> Iterator[Finding]:
     for i, step in enumerate(steps):
         after = _later(steps, i, lambda each: each.name not in WATCHERS)
-        if step.name in effective.KEEPERS and after is not None:
+        if step.keeps_parameters and after is not None:
             text = (
                 f"{step.name} is not last: {after.name} changes the update after it, and the "
                 f"weights that {step.name} keeps no longer follow the parameters. Put it around "
@@ -241,7 +241,7 @@ def _turns(step: Part) -> bool:
         inner = [each for member in step.members.values() for each in _steps(member)]
         return len(step.members) == 1 and sum(map(_turns, inner)) == 1
     if step.library == "adaptive_optax":
-        return step.options.get("learning_rate") is not None and effective.turned(step)
+        return step.options.get("learning_rate") is not None and step.points_downhill
     if step.name == "scale":
         return (_number(step.options["step_size"]) or 0.0) < 0
     return closed_over(step.options.get("step_size_fn")).get("m") == -1

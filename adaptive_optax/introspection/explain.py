@@ -9,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from adaptive_optax.core.anatomy import Part, anatomy, closed_over, parts
 from adaptive_optax.core.checks import check_arrays, check_transformation
-from adaptive_optax.core.effective import effective
 from adaptive_optax.core.leaves import flat
-from adaptive_optax.monitoring.hazards import Finding, hazards
+from adaptive_optax.introspection.chain_lint import Finding, hazards
+from adaptive_optax.introspection.effective_rate import effective
+from adaptive_optax.introspection.foreign import closed_over
+from adaptive_optax.introspection.structure import Part, parts, shown_members, structure
 
 WIDTH = 96
 
@@ -66,7 +67,7 @@ def explain(tx: optax.GradientTransformation, params: Any = None) -> Explanation
     """
     check_transformation("explain", tx=tx)
     check_arrays("explain", params=params)
-    part = anatomy(tx)
+    part = structure(tx)
     lines = _tree(part)
     if params is not None:
         lines += ["", *_rates(part, tx, params)]
@@ -89,14 +90,15 @@ def _tree(part: Part, label: str = "", width: int = WIDTH) -> list[str]:
     lines = textwrap.wrap(
         f"{label}{_call(part)}",
         max(width, 32),  # however deep
-        subsequent_indent="│   " if part.members else "    ",
+        subsequent_indent="│   " if shown_members(part) else "    ",
         break_long_words=False,
         break_on_hyphens=False,
     )
-    members = list(part.members.items())
+    members = list(shown_members(part).items())
     for i, (name, member) in enumerate(members):
         last = i == len(members) - 1
-        shown = "" if part.name == "chain" or len(members) == 1 else f"{name}: "
+        alone = part.name == "chain" or (len(members) == 1 and name != "rest")
+        shown = "" if alone else f"{name}: "
         first, *rest = _tree(member, shown, width - 3)
         lines.append(f"{'└─ ' if last else '├─ '}{first}")
         lines += [f"{'   ' if last else '│  '}{line}" for line in rest]
@@ -105,8 +107,8 @@ def _tree(part: Part, label: str = "", width: int = WIDTH) -> list[str]:
 
 def _call(part: Part) -> str:
     """The part as the call that makes it, as far as it is known."""
-    if part.name in ("chain", "named_chain", "split"):
-        return "by leaf" if part.name == "split" else part.name
+    if part.name in ("chain", "named_chain"):
+        return part.name
     library = {"optax": "optax.", "adaptive_optax": "ao."}.get(part.library, f"{part.library}.")
     options = ", ".join(f"{key}={_shown(value)}" for key, value in part.options.items())
     return f"{library}{part.name}({options})"
