@@ -192,7 +192,8 @@ def _read(leaf: Leaf) -> Reading:
 
     fine = functools.reduce(jnp.logical_and, in_range)
     found: Any = jax.lax.cond(fine, lambda: finished(squares, product), carefully)
-    return Reading(*found, sample_of(leaf.g))
+    gradient, update, parameter, cosine = found
+    return Reading(gradient, update, parameter, cosine, sample_of(leaf.g))
 
 
 def _sums(arrays: Any, largest: Any = (None, None, None)) -> tuple[list[jax.Array], jax.Array]:
