@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adaptive_optax.comparison import names, rates, tasks
+from adaptive_optax.comparison import entries, rate_grid, tasks
 from adaptive_optax.comparison.evaluation import chunked
 from adaptive_optax.comparison.progress import Silent
 from adaptive_optax.comparison.search import search
@@ -125,16 +125,16 @@ def pair(task: Any, size: Size, plan: Plan, shift: int = 0) -> Pair:
     )
 
 
-def measured(trainers: Pair, entry: names.Entry, rate: float | None = None) -> Runs:
+def measured(trainers: Pair, entry: entries.Entry, rate: float | None = None) -> Runs:
     """Tunes an entry, unless its rate is given, and trains it at the fresh seeds."""
     task = trainers.judge.task
-    score, tuned_steps = rates.Score(0, 0.0, 0.0), 0.0
+    score, tuned_steps = rate_grid.Score(0, 0.0, 0.0), 0.0
     if rate is None:
         row = search(trainers.tuner, entry, entry.centre, "constant", Silent())
         rate, chosen = row.learning_rate, row.chosen
         lost = [run.diverged for run in chosen]
         last = row.final("validation_metric"), row.final("validation_loss")
-        score = rates.score(*last, lost, task.larger_is_better)
+        score = rate_grid.score(*last, lost, task.larger_is_better)
         all_steps = trainers.tuner.steps
         tuned_steps = float(np.mean([run.steps_to_target or all_steps for run in chosen]))
     judge = trainers.judge
@@ -172,13 +172,13 @@ def run_task(name: str, plan: Plan, contests: Sequence[Contest]) -> dict[str, Ru
         found[name] = runs
         print(f"{task.name:12} {name:40} {np.mean(runs.steps):6.0f} steps", flush=True)
 
-    for entry in names.entries(list(wanted), task.centres, trainers.judge.steps):
+    for entry in entries.entries(list(wanted), task.centres, trainers.judge.steps):
         tell(entry.name, measured(trainers, entry))
     if "smoothed(momentum)" in own:
-        (entry,) = names.entries("momentum", task.centres)
+        (entry,) = entries.entries("momentum", task.centres)
         tell(TREBLED, measured(trainers, entry, 3 * found["smoothed(momentum)"].rate))
     if AGAIN in own:
-        (entry,) = names.entries("adamw", task.centres)
+        (entry,) = entries.entries("adamw", task.centres)
         tell(AGAIN, measured(pair(task, size, plan, shift=1000), entry))
     return found
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adaptive_optax.comparison import names, tasks
+from adaptive_optax.comparison import entries, tasks
 from adaptive_optax.comparison.progress import Silent
 from adaptive_optax.comparison.range_task import range_test
 from adaptive_optax.comparison.search import search
@@ -39,7 +39,7 @@ class Score(NamedTuple):
     loss: float  # negated
 
 
-def scores(trainer: Trainer, entry: names.Entry, centre: float) -> dict[float, Score]:
+def scores(trainer: Trainer, entry: entries.Entry, centre: float) -> dict[float, Score]:
     """The score of each rate of the grid."""
     row = search(trainer, entry, centre, "constant", Silent())
     found = {}
@@ -51,7 +51,7 @@ def scores(trainer: Trainer, entry: names.Entry, centre: float) -> dict[float, S
     return found
 
 
-def score_at(trainer: Trainer, entry: names.Entry, rate: float) -> Score:
+def score_at(trainer: Trainer, entry: entries.Entry, rate: float) -> Score:
     """The score of one rate, by itself."""
     found = trainer.train(trainer.programs(entry.make), [rate] * GRID, lambda epoch: None)
     loss, metric = found.validation_loss[0, :, -1], found.validation_metric[0, :, -1]
@@ -70,7 +70,7 @@ def main(words: Sequence[str] | None = None) -> int:
     seeds = list(range(options.first_seed, options.first_seed + options.seeds))
     trainer = Trainer(task, seeds, task.epochs, GRID)
     print(f"{'':16} suggested  best by accuracy   best by loss      there           at the best")
-    for entry in names.entries(options.optimizers, task.centres, trainer.steps):
+    for entry in entries.entries(options.optimizers, task.centres, trainer.steps):
         table = scores(trainer, entry, entry.centre)
         best = max(table, key=lambda rate: table[rate])
         by_loss = max(table, key=lambda rate: (table[rate].kept, table[rate].loss))

@@ -20,7 +20,7 @@ import numpy as np
 import optax
 
 import adaptive_optax as ao
-from adaptive_optax.comparison.text import Reader, text
+from adaptive_optax.comparison.tasks.text import Reader, text
 
 RATES = (1e-3, 3e-4, 1e-4)
 STEPS, BATCH, CHECKPOINTS = 4000, 64, 40

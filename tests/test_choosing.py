@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import adaptive_optax as ao
-from adaptive_optax.comparison import names
+from adaptive_optax.comparison import entries
 
 PAGE = Path(__file__).parent.parent / "docs" / "choosing.md"
 TEXT = PAGE.read_text()
@@ -121,14 +121,14 @@ def test_slots_are_measured(name, cell):
 def test_starts_are_near_those_of_the_comparison():
     for row in TABLES["start"]:
         for name in spans(row[0]):
-            if name in names.OPTIMIZERS:
+            if name in entries.OPTIMIZERS:
                 start = float(re.match(r"[\d.e-]+", row[1])[0])
-                assert 0.1 <= start / names.OPTIMIZERS[name].centre <= 10, name
+                assert 0.1 <= start / entries.OPTIMIZERS[name].centre <= 10, name
 
 
 def test_the_command_knows_its_names():
     (command,) = re.findall(r'adaptive-optax compare --optimizers "([^"]+)"', TEXT)
-    assert [entry.name for entry in names.entries(command)] == command.split(",")
+    assert [entry.name for entry in entries.entries(command)] == command.split(",")
 
 
 def test_sources_are_well_formed():

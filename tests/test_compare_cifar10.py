@@ -3,8 +3,9 @@ import pickle
 import numpy as np
 import pytest
 
-from adaptive_optax.comparison import cifar10_files, compare
-from adaptive_optax.comparison.cifar10 import cifar10
+from adaptive_optax.comparison import compare
+from adaptive_optax.comparison.tasks import cifar10_files
+from adaptive_optax.comparison.tasks.cifar10 import cifar10
 
 EACH = 20
 NAMES = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from adaptive_optax import cli
-from adaptive_optax.comparison.augmentation import moved
-from adaptive_optax.comparison.digits import digits
-from adaptive_optax.comparison.lenet import LeNet5, PatchConv
-from adaptive_optax.comparison.splits import stratified
+from adaptive_optax.comparison.tasks.augmentation import moved
+from adaptive_optax.comparison.tasks.digits import digits
+from adaptive_optax.comparison.tasks.models import LeNet5, PatchConv
+from adaptive_optax.comparison.tasks.splits import stratified
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from test_compare_task import line
 
-from adaptive_optax.comparison import compare, files, pictures, report, statistics
+from adaptive_optax.comparison import compare, plots, result_files, statistics, summary_table
 
 OPTIMIZERS = ["sgd", "lookahead(sgd)", "adam"]
 
@@ -38,7 +38,7 @@ def test_csv_has_a_row_an_optimizer(found):
     with (out / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["optimizer"] for row in rows] == [row.name for row in found.rows]
-    assert tuple(rows[0]) == files.COLUMNS
+    assert tuple(rows[0]) == result_files.COLUMNS
     best = found.rows[0]
     assert float(rows[0]["test_mean"]) == statistics.mean(best.test_metric)
     assert int(rows[0]["runs"]) == len(best.runs)
@@ -52,24 +52,26 @@ def test_pictures_can_be_read(found):
 
 
 def test_many_optimizers_get_panels(found, monkeypatch, tmp_path):
-    monkeypatch.setattr(pictures, "TOGETHER", 1)
-    assert len(pictures.draw(found[0], tmp_path)) == 4
+    monkeypatch.setattr(plots, "TOGETHER", 1)
+    assert len(plots.draw(found[0], tmp_path)) == 4
 
 
 def test_numbers_that_are_not_finite_are_null(tmp_path):
     lost = compare(line(), {"lost": lambda rate: optax.sgd(1e30)}, epochs=3)
-    files.write(lost, tmp_path)
+    result_files.write(lost, tmp_path)
     document = json.loads((tmp_path / "results.json").read_text(), parse_constant=pytest.fail)
     assert document["optimizers"][0]["test_mean"] is None
-    assert "No optimizer trained" in report.sentence(lost)
-    pictures.draw(lost, tmp_path)
+    assert "No optimizer trained" in summary_table.sentence(lost)
+    plots.draw(lost, tmp_path)
 
 
 def test_the_table_has_a_line_an_optimizer(found):
     found, _ = found
     for width in (70, 130):
         text = io.StringIO()
-        report.show(found, Console(file=text, width=width, force_terminal=True, color_system=None))
+        summary_table.show(
+            found, Console(file=text, width=width, force_terminal=True, color_system=None)
+        )
         printed = text.getvalue()
         assert all(name in printed for name in OPTIMIZERS)
         assert ("state" in printed) == (width > 100)
@@ -80,7 +82,7 @@ def test_a_long_name_takes_several_lines_and_no_column():
     long = "lookahead(blend(adam+lion,weights=0.7:0.3),every=10)"
     found = compare(line(), ["sgd", long], seeds=2, learning_rate=0.1)
     text = io.StringIO()
-    report.show(found, Console(file=text, width=120, force_terminal=True, color_system=None))
+    summary_table.show(found, Console(file=text, width=120, force_terminal=True, color_system=None))
     printed = text.getvalue().splitlines()
     row = next(
         k for k, each in enumerate(printed) if each.startswith("lookahead(blend(adam+lion,  ")
@@ -88,21 +90,21 @@ def test_a_long_name_takes_several_lines_and_no_column():
     assert printed[row + 1].startswith("weights=0.7:0.3),every=10)")
     assert " 0.1 " in printed[row]
     assert "…" not in text.getvalue()
-    assert report.in_lines("lookahead(adam)") == "lookahead(adam)"
+    assert summary_table.in_lines("lookahead(adam)") == "lookahead(adam)"
 
 
 def test_the_sentence(found):
     found, _ = found
-    assert found.rows[0].name in report.sentence(found)
+    assert found.rows[0].name in summary_table.sentence(found)
     one = compare(line(), ["sgd", "adam"], seeds=1, learning_rate=0.1)
-    assert "give more seeds" in report.sentence(one)
+    assert "give more seeds" in summary_table.sentence(one)
     alone = compare(line(), "sgd", seeds=2, learning_rate=0.1)
-    assert "it was alone" in report.sentence(alone)
+    assert "it was alone" in summary_table.sentence(alone)
     twins = compare(line(), {"a": optax.sgd, "b": optax.sgd}, learning_rate=0.1)
-    assert "a tie with b" in report.sentence(twins)
+    assert "a tie with b" in summary_table.sentence(twins)
     task = line(init=lambda seed: {"w": np.zeros((2, 1)), "b": np.zeros(1)}, seeds=3, epochs=20)
     still = {"a": (optax.sgd, 0.1), "b": (lambda rate: optax.sgd(0.0), 0.1)}
-    assert "beats all others" in report.sentence(compare(task, still, grid=1))
+    assert "beats all others" in summary_table.sentence(compare(task, still, grid=1))
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_training(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import adaptive_optax as ao
-from adaptive_optax.comparison import grammar, names, words
+from adaptive_optax.comparison import entries, grammar, optimizer_names
 from adaptive_optax.introspection.structure import parts, structure
 from adaptive_optax.learning_rate import schedules
 
@@ -111,17 +111,17 @@ def test_what_is_usual_gives_way_to_what_is_given():
 
 
 def test_entries_know_the_task():
-    (entry,) = names.entries("switch(adam->sgd)", {"adam": 0.5}, steps=80)
+    (entry,) = entries.entries("switch(adam->sgd)", {"adam": 0.5}, steps=80)
     assert entry.centre == 0.5
     assert structure(entry.make(0.1)).options["at"] == told("switch(adam->sgd,at=40)")["at"]
 
 
 def test_who_looks_back_is_told_by_what_is_inside():
     for text in ("variance_reduced(sgd)", "switch(adam->lookahead(variance_reduced(sgd)))"):
-        assert words.needs_previous(grammar.parse(text).make(0.1))
+        assert optimizer_names.needs_previous(grammar.parse(text).make(0.1))
     for text in ("adam", "smoothed(sgd)", "blend(adam+lion)"):
-        assert not words.needs_previous(grammar.parse(text).make(0.1))
-    assert words.needs_previous(ao.variance_reduced(ao.sgd(0.1)))
+        assert not optimizer_names.needs_previous(grammar.parse(text).make(0.1))
+    assert optimizer_names.needs_previous(ao.variance_reduced(ao.sgd(0.1)))
 
 
 @pytest.mark.parametrize(
@@ -151,4 +151,4 @@ def test_who_looks_back_is_told_by_what_is_inside():
 )
 def test_errors_name_the_expression_and_the_way_out(text, message):
     with pytest.raises(ValueError, match=message):
-        names.entries(text)
+        entries.entries(text)

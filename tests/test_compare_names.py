@@ -3,27 +3,27 @@ import optax
 import pytest
 
 import adaptive_optax as ao
-from adaptive_optax.comparison import names
+from adaptive_optax.comparison import entries
 
-WRAPPED = [f"{name}(momentum)" for name in names.WRAPPERS]
+WRAPPED = [f"{name}(momentum)" for name in entries.WRAPPERS]
 
 
 def test_default_is_the_subject_and_lookahead_over_each():
-    assert len(set(names.DEFAULT)) == len(names.DEFAULT)
-    assert {names.parse(name).name for name in names.DEFAULT} == set(names.DEFAULT)
+    assert len(set(entries.DEFAULT)) == len(entries.DEFAULT)
+    assert {entries.parse(name).name for name in entries.DEFAULT} == set(entries.DEFAULT)
 
 
 def test_every_optimizer_and_wrapper_has_a_name():
     public = {name for name in dir(ao) if hasattr(ao, f"scale_by_{name}")}
-    assert public - set(names.OPTIMIZERS) == {"sophia"}
+    assert public - set(entries.OPTIMIZERS) == {"sophia"}
     wrappers = {"lookahead", "schedule_free", "averaged", "cautious", "blend", "switch"}
     wrappers |= {"smoothed", "variance_reduced", "hypergradient", "plateau", "multi_steps"}
-    assert set(names.WRAPPERS) == wrappers
+    assert set(entries.WRAPPERS) == wrappers
 
 
-@pytest.mark.parametrize("name", dict.fromkeys([*names.DEFAULT, *names.OPTIMIZERS, *WRAPPED]))
+@pytest.mark.parametrize("name", dict.fromkeys([*entries.DEFAULT, *entries.OPTIMIZERS, *WRAPPED]))
 def test_each_descends_from_its_centre(name):
-    entry = names.parse(name)
+    entry = entries.parse(name)
     tx = optax.with_extra_args_support(entry.make(jnp.float32(entry.centre)))
     params = before = jnp.array([1.0, -2.0])
     state = tx.init(params)
@@ -35,13 +35,13 @@ def test_each_descends_from_its_centre(name):
 
 
 def test_lookahead_nests():
-    entry = names.parse(" lookahead( lookahead(radam) )")
+    entry = entries.parse(" lookahead( lookahead(radam) )")
     assert entry.name == "lookahead(lookahead(radam))"
-    assert entry.centre == names.OPTIMIZERS["radam"].centre
+    assert entry.centre == entries.OPTIMIZERS["radam"].centre
     params = jnp.ones(2)
     state = entry.make(0.1).init(params)
     assert ao.eval_params(state, params).tolist() == [1.0, 1.0]
-    assert names.family(entry.name) == "radam"
+    assert entries.family(entry.name) == "radam"
 
 
 @pytest.mark.parametrize(
@@ -62,26 +62,26 @@ def test_lookahead_nests():
 )
 def test_errors_say_the_way_out(text, message):
     with pytest.raises(ValueError, match=message):
-        names.parse(text)
+        entries.parse(text)
 
 
 def test_entries_takes_text_lists_and_own():
-    told = names.entries("adam, lookahead(sgd),adam")
+    told = entries.entries("adam, lookahead(sgd),adam")
     assert [e.name for e in told] == ["adam", "lookahead(sgd)"]
-    assert [e.name for e in names.entries(["lion"])] == ["lion"]
-    own = names.entries({"a": ao.sgd, "b": (ao.adam, 0.5)})
-    assert [(e.name, e.centre) for e in own] == [("a", names.OWN_CENTRE), ("b", 0.5)]
+    assert [e.name for e in entries.entries(["lion"])] == ["lion"]
+    own = entries.entries({"a": ao.sgd, "b": (ao.adam, 0.5)})
+    assert [(e.name, e.centre) for e in own] == [("a", entries.OWN_CENTRE), ("b", 0.5)]
     with pytest.raises(TypeError, match="must be a constructor"):
-        names.entries({"a": 0.1})
+        entries.entries({"a": 0.1})
     with pytest.raises(ValueError, match="centre of 'a'"):
-        names.entries({"a": (ao.sgd, 0.0)})
+        entries.entries({"a": (ao.sgd, 0.0)})
     with pytest.raises(ValueError, match="at least one optimizer"):
-        names.entries([])
+        entries.entries([])
 
 
 def test_a_task_has_its_own_centres_by_name_then_family():
     def centre(**centres):
-        return names.parse("lookahead(adam)", centres).centre
+        return entries.parse("lookahead(adam)", centres).centre
 
     assert centre() == 1e-3
     assert centre(adam=0.1) == 0.1

@@ -11,7 +11,7 @@ import pytest
 from test_compare_task import line
 
 from adaptive_optax import cli
-from adaptive_optax.comparison import compare, finished, row_file, tasks
+from adaptive_optax.comparison import compare, resume_store, tasks
 from adaptive_optax.comparison.progress import Lines, Silent
 from adaptive_optax.comparison.training import Trainer
 
@@ -51,7 +51,7 @@ def document(out):
 
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch):
-    monkeypatch.setattr("adaptive_optax.comparison.pictures.draw", lambda *arguments: [])
+    monkeypatch.setattr("adaptive_optax.comparison.plots.draw", lambda *arguments: [])
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def stopped(begun, tmp_path):
 
     def copy(out, nth=1):
         shutil.copytree(begun, out, dirs_exist_ok=True)
-        for path in list((out / finished.FOLDER).iterdir()):
+        for path in list((out / resume_store.FOLDER).iterdir()):
             if path.name[:3].isdigit() and int(path.name[:3]) >= nth:
                 path.unlink()
 
@@ -80,7 +80,7 @@ def stopped(begun, tmp_path):
 def whole(tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("adaptive_optax.comparison.pictures.draw", lambda *arguments: [])
+        patch.setattr("adaptive_optax.comparison.plots.draw", lambda *arguments: [])
         return compare(line(), NAMES, out=out), out
 
 
@@ -113,7 +113,7 @@ def test_one_that_is_complete_is_taken_up_whole(whole, tmp_path):
 
 
 def test_where_nothing_is_there_it_begins(tmp_path):
-    (tmp_path / finished.FOLDER).mkdir()  # a kill may leave it empty
+    (tmp_path / resume_store.FOLDER).mkdir()  # a kill may leave it empty
     watch = Stop(1, KeyboardInterrupt)
     assert compare(line(), NAMES, out=tmp_path, resume=True, progress=watch).interrupted
     assert watch.begun == NAMES[:1]
@@ -121,12 +121,12 @@ def test_where_nothing_is_there_it_begins(tmp_path):
 
 def test_without_resume_what_was_there_is_set_aside(stopped, tmp_path):
     stopped(tmp_path, 2)
-    (tmp_path / finished.ASIDE).mkdir()
+    (tmp_path / resume_store.ASIDE).mkdir()
     with pytest.raises(KeyboardInterrupt):  # as nothing is finished, nothing is returned
         compare(line(), NAMES, out=tmp_path, progress=Stop(0, KeyboardInterrupt))
     assert not (tmp_path / "results.json").exists()
-    assert len(list((tmp_path / finished.FOLDER).iterdir())) == 1
-    assert len(list((tmp_path / finished.ASIDE).iterdir())) == 3
+    assert len(list((tmp_path / resume_store.FOLDER).iterdir())) == 1
+    assert len(list((tmp_path / resume_store.ASIDE).iterdir())) == 3
 
 
 def test_another_configuration_is_refused_with_what_differs(stopped, tmp_path):
@@ -149,27 +149,31 @@ def test_another_version_of_a_library_is_refused(stopped, tmp_path, monkeypatch)
         compare(line(), NAMES, out=tmp_path, resume=True)
 
 
-@pytest.mark.parametrize("name", [finished.CONFIGURATION, "000_sgd.json"])
+@pytest.mark.parametrize("name", [resume_store.CONFIGURATION, "000_sgd.json"])
 @pytest.mark.parametrize("harm", ["cut", "flipped", "empty", "other"])
 def test_a_damaged_file_is_named_with_the_way_out(stopped, tmp_path, name, harm):
     stopped(tmp_path)
-    path = tmp_path / finished.FOLDER / name
+    path = tmp_path / resume_store.FOLDER / name
     data = path.read_bytes()
     middle = len(data) // 2
     flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
     path.write_bytes({"cut": data[:-70], "flipped": flipped, "empty": b"", "other": b"x"}[harm])
-    way = "leave resume out" if name == finished.CONFIGURATION else "remove it, and this optimizer"
+    way = (
+        "leave resume out"
+        if name == resume_store.CONFIGURATION
+        else "remove it, and this optimizer"
+    )
     with pytest.raises(ValueError, match=rf"{re.escape(str(path))} is damaged: .*; {way}"):
         compare(line(), NAMES, out=tmp_path, resume=True)
     path.unlink()
-    if name == finished.CONFIGURATION:
+    if name == resume_store.CONFIGURATION:
         with pytest.raises(ValueError, match=r"configuration.json is damaged: it is missing, besi"):
             compare(line(), NAMES, out=tmp_path, resume=True)
 
 
 def test_files_that_are_whole_but_wrong_are_told(stopped, tmp_path):
     stopped(tmp_path, 2)
-    folder = tmp_path / finished.FOLDER
+    folder = tmp_path / resume_store.FOLDER
     one = folder / "000_sgd.json"
     kept = one.read_bytes()
     one.write_bytes((folder / "001_lookahead_adam_every_3.json").read_bytes())
@@ -184,7 +188,7 @@ def test_files_that_are_whole_but_wrong_are_told(stopped, tmp_path):
         compare(other, NAMES, out=tmp_path, resume=True)
     for text in ("[]", "{}", '{"row": {}, "seconds": 1}', "no JSON", "[" * 100_000):
         with pytest.raises(ValueError, match="it holds no finished optimizer"):
-            row_file.from_text(text)
+            resume_store.from_text(text)
 
 
 def test_a_full_disk_keeps_what_was_finished(stopped, tmp_path, monkeypatch):
@@ -193,13 +197,13 @@ def test_a_full_disk_keeps_what_was_finished(stopped, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
         return write(path, text)
 
-    write = finished.write_signed
+    write = resume_store.write_signed
     stopped(tmp_path, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(finished, "write_signed", full)
+        patch.setattr(resume_store, "write_signed", full)
         with pytest.raises(OSError, match=r"002_lion.json \(No space left on device\); what was"):
             compare(line(), NAMES, out=tmp_path, resume=True)
-    assert len(list((tmp_path / finished.FOLDER).iterdir())) == 3
+    assert len(list((tmp_path / resume_store.FOLDER).iterdir())) == 3
 
 
 def test_resume_needs_a_folder():
@@ -249,7 +253,7 @@ def test_ctrl_c_says_how_to_go_on(tiny, stopped, monkeypatch, capsys, tmp_path, 
         if where == "the test split":
             patch.setattr("adaptive_optax.comparison.protocol._read_test", stop)
         if where == "the pictures":
-            patch.setattr("adaptive_optax.comparison.pictures.draw", stop)
+            patch.setattr("adaptive_optax.comparison.plots.draw", stop)
         assert cli.main(tiny if early else [*tiny, "--resume"]) == 130
     told = capsys.readouterr().err
     again = ["adaptive-optax", *tiny, "--resume"]
@@ -269,7 +273,7 @@ def test_the_command_names_damage_and_another_configuration(tiny, stopped, capsy
     stopped(tmp_path / "my out")
     assert cli.main([*tiny, "--seeds", "1", "--resume"]) == 2
     assert "seeds is [0, 1] there and [0] here" in capsys.readouterr().err
-    path = tmp_path / "my out" / finished.FOLDER / "000_sgd.json"
+    path = tmp_path / "my out" / resume_store.FOLDER / "000_sgd.json"
     path.write_bytes(path.read_bytes()[:100])
     assert cli.main([*tiny, "--resume"]) == 2
     told = capsys.readouterr().err

@@ -9,7 +9,8 @@ import pytest
 
 import adaptive_optax as ao
 from adaptive_optax import cli
-from adaptive_optax.comparison import imbalanced, tasks, text
+from adaptive_optax.comparison import tasks
+from adaptive_optax.comparison.tasks import imbalanced, text
 from adaptive_optax.comparison.training import Trainer
 
 NEW = ("digits_mlp", "text", "imbalanced", "imbalanced_weighted")

@@ -8,7 +8,7 @@ import pytest
 from test_compare_task import line
 
 import adaptive_optax as ao
-from adaptive_optax.comparison import compare, names
+from adaptive_optax.comparison import compare, entries
 from adaptive_optax.comparison.training import Trainer
 
 
@@ -65,7 +65,7 @@ def test_only_one_that_looks_back_takes_a_second_gradient(monkeypatch):
     counts = {}
     for text in ("sgd", "lookahead(variance_reduced(sgd))"):
         asked.clear()
-        programs = trainer.programs(names.parse(text).make)
+        programs = trainer.programs(entries.parse(text).make)
         trainer.train(programs, [0.05], lambda done: None)
         counts[text] = len(asked) / trainer.steps
     assert counts == {"sgd": 1, "lookahead(variance_reduced(sgd))": 2}

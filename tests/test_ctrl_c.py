@@ -9,7 +9,7 @@ import pytest
 from test_compare_task import line
 
 from adaptive_optax.comparison import compare
-from adaptive_optax.comparison.ctrl_c import CtrlC
+from adaptive_optax.comparison.interrupts import CtrlC
 from adaptive_optax.comparison.progress import Silent
 
 NAMES = ["sgd", "lion", "adam"]

@@ -11,7 +11,7 @@ import pytest
 import adaptive_optax as ao
 from adaptive_optax import cli
 from adaptive_optax.checkpoint import manifest, signed
-from adaptive_optax.comparison import row_file
+from adaptive_optax.comparison import resume_store
 from adaptive_optax.logging.read_log import read_log
 
 PACKAGE = Path(ao.__file__).parent
@@ -25,7 +25,7 @@ USED = {  # file, word: why it is no danger
         "core/transformation.py",
         "pickle",
     ): "pickles an option, to name one that cannot be; reads none",
-    ("comparison/cifar10_files.py", "pickle"): "an unpickler that knows arrays and containers only",
+    ("comparison/tasks/cifar10_files.py", "pickle"): "an unpickler that knows arrays and containers only",
 }
 
 
@@ -119,11 +119,11 @@ def test_in_a_forged_manifest(harm, tmp_path):
 def test_in_a_finished_optimizer(harm):
     text = harm.decode("latin1")
     with pytest.raises(ValueError, match="it holds no finished optimizer"):
-        row_file.from_text(text)
+        resume_store.from_text(text)
     for dtype in ("O", "object", "V8", "__import__('os')"):
         kept = '{"dtype": "' + dtype + '", "shape": [1], "data": "AAAAAAAAAAA="}'
         with pytest.raises(ValueError, match="it holds no finished optimizer"):
-            row_file.from_text('{"seconds": 1, "row": {"runs": [], "params": [' + kept + "]}}")
+            resume_store.from_text('{"seconds": 1, "row": {"runs": [], "params": [' + kept + "]}}")
 
 
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])

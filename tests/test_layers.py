@@ -7,7 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
-from adaptive_optax.comparison.lenet import LeNet5
+from adaptive_optax.comparison.tasks.models import LeNet5
 from adaptive_optax.learning_rate.layers import layer_of, layers_of
 
 X = jnp.zeros(2)

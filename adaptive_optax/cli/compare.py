@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from adaptive_optax import comparison
-    from adaptive_optax.comparison import report, tasks
+    from adaptive_optax.comparison import summary_table, tasks
     from adaptive_optax.comparison.progress import Bar, Lines
 
     if options.task in tasks.FROM_SKLEARN:
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         interrupted = True
     else:
-        report.show(found, console)
+        summary_table.show(found, console)
         print(f"{found.seconds:.0f} s; results and pictures are in {options.out}")
         interrupted = found.interrupted
     if not interrupted:

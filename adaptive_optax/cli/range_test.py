@@ -54,14 +54,14 @@ def run(options: argparse.Namespace) -> int:
         optional(NAME, module, "compare")
     from rich.console import Console
 
-    from adaptive_optax.comparison import files, tasks
+    from adaptive_optax.comparison import result_files, tasks
+    from adaptive_optax.comparison.optimizer_names import needs_previous
     from adaptive_optax.comparison.range_task import range_test
-    from adaptive_optax.comparison.words import needs_previous
 
     found = {}
     try:
         out = Path(options.out)
-        files.check_writable(out)
+        result_files.check_writable(out)
         task = tasks.load(options.task, options.data_dir)
         makers = chosen(options.optimizers, task.centres, options.steps)
         for at, (name, make) in enumerate(makers.items(), 1):

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adaptive_optax.comparison.task import Split, Task
+from adaptive_optax.comparison.tasks.task import Split, Task
 
 CHUNK = 1000  # examples evaluated at a time
 

@@ -13,7 +13,7 @@ proportion of their usual rates, so that a mixture is tuned by the same grid as 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from adaptive_optax.comparison.words import OPTIMIZERS, WRAPPERS, MakeTx, Wrapper
+from adaptive_optax.comparison.optimizer_names import OPTIMIZERS, WRAPPERS, MakeTx, Wrapper
 from adaptive_optax.core.checks import suggestion
 
 STEPS = 1000  # of a run whose length nobody has said

@@ -15,13 +15,14 @@ from typing import Any
 
 import jax
 
-from adaptive_optax.comparison import files, names, rates, results, tasks
-from adaptive_optax.comparison.ctrl_c import CtrlC
+from adaptive_optax.comparison import entries, rate_grid, result_files, results, tasks
 from adaptive_optax.comparison.evaluation import chunked
-from adaptive_optax.comparison.finished import Finished, data_digest
+from adaptive_optax.comparison.interrupts import CtrlC
+from adaptive_optax.comparison.outcome import Comparison
 from adaptive_optax.comparison.progress import Silent
+from adaptive_optax.comparison.resume_store import Finished, data_digest
 from adaptive_optax.comparison.search import search
-from adaptive_optax.comparison.task import Task
+from adaptive_optax.comparison.tasks.task import Task
 from adaptive_optax.comparison.training import Trainer
 from adaptive_optax.core.checks import check_steps
 
@@ -39,7 +40,7 @@ def compare(
     out: str | Path | None = None,
     resume: bool = False,
     progress: Any = None,
-) -> results.Comparison:
+) -> Comparison:
     """Trains one model with several optimizers and says which to take.
 
     Args:
@@ -88,20 +89,20 @@ def compare(
     check_steps("compare", grid=grid)
     if evaluate_every is not None:
         check_steps("compare", evaluate_every=evaluate_every)
-    fixed, schedule = rates.parse(learning_rate)
+    fixed, schedule = rate_grid.parse(learning_rate)
     if resume and out is None:
         raise ValueError("compare(resume=True, out=None): give the folder to go on in as out.")
     if out is not None:
-        files.check_writable(Path(out))
+        result_files.check_writable(Path(out))
     chosen = task if isinstance(task, Task) else tasks.load(task, data_dir)
     seed_list = list(range(chosen.seeds if seeds is None else _checked("seeds", seeds)))
     length = chosen.epochs if epochs is None else _checked("epochs", epochs)
-    entries = names.entries(optimizers, chosen.centres, length * chosen.steps_per_epoch)
+    chosen_entries = entries.entries(optimizers, chosen.centres, length * chosen.steps_per_epoch)
     points = 1 if fixed is not None else grid
-    asked = [entry.name for entry in entries]
+    asked = [entry.name for entry in chosen_entries]
     config = _config(chosen, seed_list, length, points, fixed, schedule, asked)
     config["evaluate_every"] = evaluate_every or chosen.evaluate_every or chosen.steps_per_epoch
-    finished = _finished(out, config, chosen, entries, resume)
+    finished = _finished(out, config, chosen, chosen_entries, resume)
     progress = progress or Silent()
     rows: list[results.Row] = []
     interrupted = False
@@ -109,7 +110,7 @@ def compare(
         try:
             trainer = Trainer(chosen, seed_list, length, points, evaluate_every)
             progress.begin(asked, length)
-            for entry in entries:
+            for entry in chosen_entries:
                 if entry.name in finished.rows:
                     rows.append(finished.taken_up(entry.name, trainer.one))
                     progress.taken_up(rows[-1])
@@ -127,7 +128,7 @@ def compare(
     config["examples"] = {
         part: getattr(chosen, part).size for part in ("train", "validation", "test")
     }
-    found = results.Comparison(
+    found = Comparison(
         results.ranked(rows, chosen.larger_is_better), config, _versions(), interrupted=interrupted
     )
     found.seconds = time.perf_counter() - began + finished.seconds
@@ -176,7 +177,7 @@ def _config(task, seeds, epochs, points, fixed, schedule, asked) -> dict[str, An
         "steps": epochs * task.steps_per_epoch,
         "seeds": seeds,
         "grid": points,
-        "widenings_at_most": rates.WIDENINGS,
+        "widenings_at_most": rate_grid.WIDENINGS,
         "learning_rate": fixed,
         "schedule": schedule,
         "list_losses_every": task.list_losses_every,

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from adaptive_optax.comparison.task import Task
-from adaptive_optax.comparison.words import MakeTx
+from adaptive_optax.comparison.optimizer_names import MakeTx
+from adaptive_optax.comparison.tasks.task import Task
 from adaptive_optax.learning_rate.range_result import RangeResult
 from adaptive_optax.learning_rate.range_test import lr_range_test
 

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -64,7 +63,7 @@ class Row:
 
 
 @dataclass
-class Comparison:
+class Results:
     """All rows, the best first, and how they were made.
 
     Attributes:
@@ -96,22 +95,6 @@ class Comparison:
             return []
         every = [row.test_metric for row in finite]
         return [row.name for row in finite[1:] if statistics.tied(every[0], row.test_metric, every)]
-
-    def show(self) -> None:
-        """Prints the table and what to take; needs rich."""
-        from adaptive_optax.comparison import report
-
-        report.show(self)
-
-    def save(self, out: str | Path) -> list[Path]:
-        """Writes results.json, results.csv and the pictures; needs matplotlib.
-
-        Returns:
-          The files.
-        """
-        from adaptive_optax.comparison import files, pictures
-
-        return [*files.write(self, Path(out)), *pictures.draw(self, Path(out))]
 
 
 def ranked(rows: list[Row], larger_is_better: bool) -> list[Row]:

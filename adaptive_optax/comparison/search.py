@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adaptive_optax.comparison import names, rates, results, statistics
+from adaptive_optax.comparison import entries, rate_grid, results, statistics
 from adaptive_optax.comparison.training import Trained, Trainer
 
 
 def search(
     trainer: Trainer,
-    entry: names.Entry,
+    entry: entries.Entry,
     centre: float,
     schedule: str,
     progress: Any,
@@ -25,7 +25,7 @@ def search(
       trainer: the task's programs and data.
       entry: the optimizer.
       centre: of the grid, above 0; the only rate where the trainer takes one at a time.
-      schedule: one of `rates.SCHEDULES`.
+      schedule: one of `rate_grid.SCHEDULES`.
       progress: told of epochs, as `Silent`.
       check: called at each evaluation, to raise where the training is to end.
     """
@@ -33,7 +33,7 @@ def search(
     progress.optimizer(entry.name)
 
     def make(rate):
-        return entry.make(rates.scheduled(rate, schedule, trainer.steps))
+        return entry.make(rate_grid.scheduled(rate, schedule, trainer.steps))
 
     def tick(epochs):
         check()
@@ -43,7 +43,7 @@ def search(
         trained = trainer.train(programs, some, tick)
         passes.append(trained)
         return [
-            rates.score(
+            rate_grid.score(
                 trained.validation_metric[k, :, -1],
                 trained.validation_loss[k, :, -1],
                 [run.diverged for run in _runs(trainer, trained, k)],
@@ -54,7 +54,7 @@ def search(
 
     try:
         programs = trainer.programs(make)
-        best, widened = rates.search(centre, trainer.points, evaluate)
+        best, widened = rate_grid.search(centre, trainer.points, evaluate)
     except Exception as error:
         error.add_note(f"compare: while training with {entry.name!r}.")
         raise
@@ -93,7 +93,7 @@ def _runs(trainer: Trainer, trained: Trained, k: int) -> list[results.Run]:
 
 
 def _applied(rate: float, schedule: str, steps: int) -> list[float]:
-    value = rates.scheduled(rate, schedule, steps)
+    value = rate_grid.scheduled(rate, schedule, steps)
     if not callable(value):
         return [rate] * steps
     return np.asarray(jax.vmap(value)(jnp.arange(steps))).tolist()

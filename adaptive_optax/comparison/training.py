@@ -21,8 +21,8 @@ import optax
 
 import adaptive_optax as ao
 from adaptive_optax.comparison.evaluation import chunked, judge, wait
-from adaptive_optax.comparison.task import Task
-from adaptive_optax.comparison.words import needs_previous
+from adaptive_optax.comparison.optimizer_names import needs_previous
+from adaptive_optax.comparison.tasks.task import Task
 
 IN_FLIGHT = 16  # steps sent ahead to the device, at most: an interrupt need not wait for more
 _ORDER, _AUGMENT = 1, 2  # what a seed's random numbers are for

@@ -16,10 +16,10 @@ import numpy as np
 import optax
 
 import adaptive_optax as ao
-from adaptive_optax.comparison import digits_examples
-from adaptive_optax.comparison.mlp import MLP
-from adaptive_optax.comparison.splits import stratified
-from adaptive_optax.comparison.task import Split, Task
+from adaptive_optax.comparison.tasks import digits
+from adaptive_optax.comparison.tasks.models import MLP
+from adaptive_optax.comparison.tasks.splits import stratified
+from adaptive_optax.comparison.tasks.task import Split, Task
 
 SHARES = (0.5, 0.25, 0.25)  # training before thinning, validation, test
 RARE = 8
@@ -57,7 +57,7 @@ def imbalanced_weighted() -> Task:
 def _task(
     name: str, weigh: Callable[[jax.Array, Any], jax.Array] | None, centres: dict[str, float]
 ) -> Task:
-    pictures, labels = digits_examples.read()
+    pictures, labels = digits.read()
     flat, rare = pictures.reshape(len(pictures), -1), labels == RARE
     train, validation, test = stratified(labels, SHARES)
     model = MLP((32, 1))

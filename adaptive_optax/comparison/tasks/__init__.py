@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from adaptive_optax.comparison.task import Task
+from adaptive_optax.comparison.tasks.task import Task
 from adaptive_optax.core.checks import check_choice
 
 MODULES = {  # the function of that name in this module makes it
@@ -31,7 +31,7 @@ def load(name: str, data_dir: str | Path | None = None) -> Task:
       FileNotFoundError, ValueError: where data are missing or damaged.
     """
     check_choice("compare", TASKS, task=name)
-    module = importlib.import_module(f"adaptive_optax.comparison.{MODULES[name]}")
+    module = importlib.import_module(f"adaptive_optax.comparison.tasks.{MODULES[name]}")
     make = getattr(module, name)
     if name == "cifar10":
         return make(data_dir)

@@ -12,8 +12,8 @@ import jax
 import numpy as np
 import optax
 
-from adaptive_optax.comparison.mlp import MLP
-from adaptive_optax.comparison.task import Split, Task
+from adaptive_optax.comparison.tasks.models import MLP
+from adaptive_optax.comparison.tasks.task import Split, Task
 
 BYTES, WINDOW = 50_000, 16
 SHARES = (0.85, 0.9)  # where validation begins, and test

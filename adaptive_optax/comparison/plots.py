@@ -13,14 +13,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from adaptive_optax.comparison.names import family
-from adaptive_optax.comparison.results import Comparison, Row
+from adaptive_optax.comparison.entries import family
+from adaptive_optax.comparison.results import Results, Row
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
 TOGETHER = len(COLOURS)  # as many lines go in one panel
 
 
-def draw(found: Comparison, out: Path) -> list[Path]:
+def draw(found: Results, out: Path) -> list[Path]:
     """Writes the pictures to a folder that exists; none where no optimizer was finished."""
     if not found.rows:
         return []
@@ -44,7 +44,7 @@ def draw(found: Comparison, out: Path) -> list[Path]:
     return written
 
 
-def _figure(found: Comparison, title: str, values: Any, logarithmic: bool) -> Figure:
+def _figure(found: Results, title: str, values: Any, logarithmic: bool) -> Figure:
     groups = _groups(found.rows)
     columns = min(len(groups), 4)
     lines = -(-len(groups) // columns)
@@ -121,7 +121,7 @@ def _of(what: str) -> Any:
     return values
 
 
-def _rates(found: Comparison, row: Row) -> tuple[np.ndarray, np.ndarray]:
+def _rates(found: Results, row: Row) -> tuple[np.ndarray, np.ndarray]:
     return np.arange(len(row.rates_applied)), np.array([row.rates_applied], float)
 
 

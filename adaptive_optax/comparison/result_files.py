@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adaptive_optax.checkpoint.signed import write_whole
-from adaptive_optax.comparison.results import Comparison, Row
+from adaptive_optax.comparison.results import Results, Row
 from adaptive_optax.comparison.statistics import mean, spread
 
 
@@ -31,7 +31,7 @@ def check_writable(out: Path) -> None:
         ) from error
 
 
-def write(found: Comparison, out: Path) -> list[Path]:
+def write(found: Results, out: Path) -> list[Path]:
     """Writes both files to a folder, which is made where it is missing."""
     out.mkdir(parents=True, exist_ok=True)
     document, table = out / "results.json", out / "results.csv"
@@ -45,7 +45,7 @@ def write(found: Comparison, out: Path) -> list[Path]:
     return [document, table]
 
 
-def as_json(found: Comparison) -> dict[str, Any]:
+def as_json(found: Results) -> dict[str, Any]:
     """All that was found, as plain lists and dicts."""
     return {
         "config": found.config,
@@ -86,7 +86,7 @@ COLUMNS = (
 )
 
 
-def summary(found: Comparison, row: Row) -> dict[str, Any]:
+def summary(found: Results, row: Row) -> dict[str, Any]:
     """The columns of one row; losses and metrics are means over seeds."""
     rank = found.rows.index(row) + 1
     reached = row.reached

@@ -7,7 +7,7 @@ known to the last digits. Validation and test examples are drawn after them.
 import jax.numpy as jnp
 import numpy as np
 
-from adaptive_optax.comparison.task import Split, Task
+from adaptive_optax.comparison.tasks.task import Split, Task
 
 EXAMPLES, UNITS, SEED = 100, 10, 42
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from adaptive_optax.comparison import cifar10_files
-from adaptive_optax.comparison.digits import pictures_task
-from adaptive_optax.comparison.splits import stratified
-from adaptive_optax.comparison.task import Split, Task
+from adaptive_optax.comparison.tasks import cifar10_files
+from adaptive_optax.comparison.tasks.digits import pictures_task
+from adaptive_optax.comparison.tasks.splits import stratified
+from adaptive_optax.comparison.tasks.task import Split, Task
 
 SHARES = (0.9, 0.1)  # training, validation; the published test pictures are the test split
 

@@ -3,10 +3,10 @@
 import jax
 import optax
 
-from adaptive_optax.comparison import digits_examples
-from adaptive_optax.comparison.mlp import MLP
-from adaptive_optax.comparison.splits import stratified
-from adaptive_optax.comparison.task import Split, Task
+from adaptive_optax.comparison.tasks import digits
+from adaptive_optax.comparison.tasks.models import MLP
+from adaptive_optax.comparison.tasks.splits import stratified
+from adaptive_optax.comparison.tasks.task import Split, Task
 
 SHARES = (0.6, 0.2, 0.2)  # training, validation, test
 CENTRES = {  # a model this small takes larger steps than the usual ones
@@ -26,7 +26,7 @@ CENTRES = {  # a model this small takes larger steps than the usual ones
 
 def digits_mlp() -> Task:
     """The digits, without augmentation."""
-    pictures, labels = digits_examples.read()
+    pictures, labels = digits.read()
     flat = pictures.reshape(len(pictures), -1)
     train, validation, test = (Split(flat[r], labels[r]) for r in stratified(labels, SHARES))
     model = MLP((64, 10))

@@ -54,3 +54,16 @@ def _pooled(x: jax.Array) -> jax.Array:
     """Maximum over squares of 2 x 2."""
     channels, height, width, batch = x.shape
     return x.reshape(channels, height // 2, 2, width // 2, 2, batch).max((2, 4))
+
+
+class MLP(nn.Module):
+    """Dense layers of these widths, the last one the outputs."""
+
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Outputs (batch, last width) of inputs (batch, features)."""
+        for width in self.widths[:-1]:
+            x = nn.relu(nn.Dense(width)(x))
+        return nn.Dense(self.widths[-1])(x)

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from adaptive_optax.comparison.grammar import STEPS, Entry, parse, split
-from adaptive_optax.comparison.words import OPTIMIZERS as OPTIMIZERS
-from adaptive_optax.comparison.words import SUBJECT
-from adaptive_optax.comparison.words import WRAPPERS as WRAPPERS
+from adaptive_optax.comparison.optimizer_names import OPTIMIZERS as OPTIMIZERS
+from adaptive_optax.comparison.optimizer_names import SUBJECT
+from adaptive_optax.comparison.optimizer_names import WRAPPERS as WRAPPERS
 from adaptive_optax.core.checks import check_positive
 
 DEFAULT = (*SUBJECT, *(f"lookahead({name})" for name in SUBJECT))

@@ -6,20 +6,23 @@
 Each file is whole or not there, and tells when it was damaged. The test split is not in them.
 """
 
+import base64
 import hashlib
 import json
 import re
 import shutil
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from adaptive_optax.checkpoint.signed import DamagedError, read_signed, write_signed
-from adaptive_optax.comparison import row_file
-from adaptive_optax.comparison.results import Row
-from adaptive_optax.comparison.task import Task
+from adaptive_optax.comparison import resume_store
+from adaptive_optax.comparison.results import Row, Run
+from adaptive_optax.comparison.tasks.task import Task
 
 FOLDER, ASIDE = "finished", "finished.old"
 CONFIGURATION = "configuration.json"
@@ -66,7 +69,7 @@ class Finished:
             return
         path = self._path(row.name)
         try:
-            write_signed(path, row_file.as_text(row, seconds))
+            write_signed(path, resume_store.as_text(row, seconds))
         except OSError as error:
             raise OSError(
                 f"compare(out={str(path.parent.parent)!r}): cannot write {path} "
@@ -104,7 +107,7 @@ class Finished:
         for name in self._names:
             path = self._path(name)
             if path.exists():
-                row, seconds = _read(path, row_file.from_text)
+                row, seconds = _read(path, resume_store.from_text)
                 if row.name != name:
                     raise _damaged(path, f"it is of {row.name!r}, and not of {name!r}")
                 self.rows[name] = row
@@ -121,7 +124,7 @@ def data_digest(task: Task) -> str:
 
     The test split is not among them: it is read when all are trained, at one time for all.
 
-    >>> from adaptive_optax.comparison.regression import regression
+    >>> from adaptive_optax.comparison.tasks.regression import regression
     >>> data_digest(regression()) == data_digest(regression())
     True
     """
@@ -163,3 +166,50 @@ def _differences(there: Any, here: Any, name: str = "") -> list[str]:
             for text in _differences(there.get(key), here.get(key), f"{name} {key}".strip())
         ]
     return [f"{name or 'it'} is {there!r:.200} there and {here!r:.200} here"]
+
+
+def as_text(row: Row, seconds: float) -> str:
+    """A row before its test split is read, its parameters included.
+
+    Args:
+      row: of an optimizer that is finished.
+      seconds: that its search took.
+
+    >>> run = Run(0.1, 0, [1.0], [1.0, float("nan")], [0.5, 0.75], False, None)
+    >>> row = Row("adam", 0.1, [0.1], [run], 0, 1.5, 2.5, 8, params=[np.ones(2, np.float32)])
+    >>> found, seconds = from_text(as_text(row, 3.0))
+    >>> found.runs == row.runs, found.params, seconds
+    (False, [array([1., 1.], dtype=float32)], 3.0)
+    >>> found.runs[0].validation_loss
+    [1.0, nan]
+    """
+    kept = {each.name: getattr(row, each.name) for each in fields(row)}
+    kept["runs"] = [asdict(run) for run in row.runs]
+    kept["params"] = [_packed(np.asarray(x)) for x in jax.tree.leaves(row.params)]
+    return json.dumps({"seconds": seconds, "row": kept})
+
+
+def from_text(text: str) -> tuple[Row, float]:
+    """The row, its parameters a list of leaves, and how long its search took.
+
+    Raises:
+      ValueError: where the text is not one of `as_text`.
+    """
+    try:
+        kept = json.loads(text)
+        row, seconds = kept["row"], float(kept["seconds"])
+        row["runs"] = [Run(**run) for run in row["runs"]]
+        row["params"] = [_unpacked(x) for x in row["params"]]
+        return Row(**row), seconds
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ValueError(f"it holds no finished optimizer ({error!r:.200})") from error
+
+
+def _packed(x: np.ndarray) -> dict[str, Any]:
+    data = base64.b64encode(np.ascontiguousarray(x).tobytes()).decode()
+    return {"dtype": str(x.dtype), "shape": list(x.shape), "data": data}
+
+
+def _unpacked(kept: dict[str, Any]) -> np.ndarray:
+    data = base64.b64decode(kept["data"], validate=True)
+    return np.frombuffer(data, jnp.dtype(kept["dtype"])).reshape(kept["shape"]).copy()

@@ -4,11 +4,10 @@ import jax
 import numpy as np
 import optax
 
-from adaptive_optax.comparison import digits_examples
-from adaptive_optax.comparison.augmentation import moved
-from adaptive_optax.comparison.lenet import LeNet5
-from adaptive_optax.comparison.splits import stratified
-from adaptive_optax.comparison.task import Split, Task
+from adaptive_optax.comparison.tasks.augmentation import moved
+from adaptive_optax.comparison.tasks.models import LeNet5
+from adaptive_optax.comparison.tasks.splits import stratified
+from adaptive_optax.comparison.tasks.task import Split, Task
 
 CENTRES = {  # a small model takes larger steps than the usual ones
     "adagrad": 0.03,
@@ -31,7 +30,7 @@ SHARES = (0.6, 0.2, 0.2)  # training, validation, test
 
 def digits() -> Task:
     """Reads scikit-learn's digits, which come with it."""
-    small, labels = digits_examples.read()
+    small, labels = read()
     shape = (len(small), 16, 16, 1)
     pictures = np.asarray(jax.image.resize(small[..., None], shape, "linear"))
     train, validation, test = (
@@ -78,3 +77,11 @@ def pictures_task(
         augment=lambda key, inputs: moved(key, inputs, degrees, shift, mirrored),
         **settings,
     )
+
+
+def read() -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (1797, 8, 8), float32 in [0, 1], and labels, int32, in the set's own order."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return (found.images / 16).astype(np.float32), found.target.astype(np.int32)

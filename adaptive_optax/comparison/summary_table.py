@@ -7,14 +7,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from adaptive_optax.comparison.results import Comparison, Row
+from adaptive_optax.comparison.results import Results, Row
 from adaptive_optax.comparison.statistics import mean, spread
 
 NAME = 30  # columns of an optimizer's name; a longer one takes several lines
 WIDE = 100  # columns of a terminal from which on the table has all of its own
 
 
-def show(found: Comparison, console: Any = None) -> None:
+def show(found: Results, console: Any = None) -> None:
     """Prints table, listed losses and sentence."""
     console = console or Console()
     if not console.is_terminal and console.width < WIDE:
@@ -26,7 +26,7 @@ def show(found: Comparison, console: Any = None) -> None:
     console.print(sentence(found), highlight=False, markup=False)
 
 
-def table(found: Comparison, width: int = WIDE) -> Table:
+def table(found: Results, width: int = WIDE) -> Table:
     """The rows, best first; "=" marks those tied with the first."""
     config, ties = found.config, found.ties()
     runs = f"{config['steps']} steps a run, {len(config['seeds'])} seeds, batch"
@@ -68,7 +68,7 @@ def in_lines(name: str) -> str:
     return "\n".join(lines)
 
 
-def sentence(found: Comparison) -> str:
+def sentence(found: Results) -> str:
     """Which optimizer to take, and whether that is more than luck."""
     if not found.rows:
         return "No optimizer was finished; nothing to tell."
@@ -91,7 +91,7 @@ def sentence(found: Comparison) -> str:
     return f"{take}, but it is a tie with {names}, paired over {seeds} shared seeds{thrift}."
 
 
-def listed_losses(found: Comparison) -> list[str]:
+def listed_losses(found: Results) -> list[str]:
     """Training losses of the first seed, every so many evaluations, where the task lists them."""
     every = found.config["list_losses_every"]
     if not every:
@@ -106,7 +106,7 @@ def listed_losses(found: Comparison) -> list[str]:
     return lines
 
 
-def score(found: Comparison, row: Row) -> str:
+def score(found: Results, row: Row) -> str:
     """Mean and spread over seeds of the test metric; an accuracy in percent."""
     middle, around = mean(row.test_metric), spread(row.test_metric)
     if not math.isfinite(middle):
@@ -115,7 +115,7 @@ def score(found: Comparison, row: Row) -> str:
     return _number(found, middle).removesuffix(" %" if more else "") + more
 
 
-def _number(found: Comparison, value: float) -> str:
+def _number(found: Results, value: float) -> str:
     if found.config["metric"].endswith("accuracy"):
         return f"{100 * value:.1f} %"
     return f"{value:.3g}"
