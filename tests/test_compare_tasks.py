@@ -131,10 +131,6 @@ def test_thinning_keeps_the_first_of_the_rare_ones():
     np.testing.assert_array_equal(kept[rare[kept]], np.flatnonzero(rare)[:count])
 
 
-def test_the_command_names_every_task():
-    assert [word.split()[0] for word in cli.TASKS.split(", ")] == list(tasks.TASKS)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NEW)
 def test_the_default_run_of_three_is_quick(name, tmp_path):
