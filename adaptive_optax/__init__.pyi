@@ -2,8 +2,8 @@ from . import comparison as comparison
 from . import sharding as sharding
 from . import testing as testing
 from . import training as training
-from .checkpoint.files import restore_checkpoint as restore_checkpoint
-from .checkpoint.files import save_checkpoint as save_checkpoint
+from .checkpoint.checkpoint_folder import restore_checkpoint as restore_checkpoint
+from .checkpoint.checkpoint_folder import save_checkpoint as save_checkpoint
 from .checkpoint.load_state_dict import load_state_dict as load_state_dict
 from .checkpoint.state_dict import state_dict as state_dict
 from .core.descend import descend as descend

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import adaptive_optax as ao
-from adaptive_optax.checkpoint import manifest, signed, through_orbax
+from adaptive_optax.checkpoint import checksummed_file, manifest, through_orbax
 
 
 def tree(seed):
@@ -146,7 +146,7 @@ def test_every_byte_of_the_manifest_counts(three):
     for at in range(0, len(whole), 7):
         for mask in (1, 32, 128):
             path.write_bytes(whole[:at] + bytes([whole[at] ^ mask]) + whole[at + 1 :])
-            with pytest.raises(signed.DamagedError, match=manifest.NAME):
+            with pytest.raises(checksummed_file.DamagedError, match=manifest.NAME):
                 manifest.read_manifest(path.parent)
 
 

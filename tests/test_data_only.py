@@ -10,7 +10,7 @@ import pytest
 
 import adaptive_optax as ao
 from adaptive_optax import cli
-from adaptive_optax.checkpoint import manifest, signed
+from adaptive_optax.checkpoint import checksummed_file, manifest
 from adaptive_optax.comparison import resume_store
 from adaptive_optax.logging.read_log import read_log
 
@@ -25,7 +25,7 @@ USED = {  # file, word: why it is no danger
         "core/transformation.py",
         "pickle",
     ): "pickles an option, to name one that cannot be; reads none",
-    ("comparison/tasks/cifar10_files.py", "pickle"): "an unpickler that knows arrays and containers only",
+    ("comparison/tasks/cifar10_files.py", "pickle"): "an unpickler of arrays and containers only",
 }
 
 
@@ -111,7 +111,7 @@ def test_in_a_forged_manifest(harm, tmp_path):
     outside.write_bytes(harm)
     for files in ({"../../outside": [outside.stat().st_size, "0" * 64]}, [], {"a": [1]}, 3):
         text = '{"words": {"version": 1}, "files": ' + repr(files).replace("'", '"') + "}"
-        signed.write_signed(path / manifest.NAME, text)
+        checksummed_file.write_signed(path / manifest.NAME, text)
         with pytest.raises(ValueError, match="every checkpoint in it is damaged"):
             ao.restore_checkpoint(tmp_path / "run", LIKE)
 

@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import adaptive_optax as ao
-from adaptive_optax.learning_rate import range_reading as reading
+from adaptive_optax.learning_rate import range_analysis as reading
 from adaptive_optax.learning_rate.range_batches import stacked
 from adaptive_optax.learning_rate.range_test import lr_range_test
 

@@ -11,8 +11,8 @@ from oracles import rounded as oracle
 from problems import form
 
 import adaptive_optax as ao
-from adaptive_optax.storage.landing import APART
-from adaptive_optax.storage.noise import mixed, random_bits
+from adaptive_optax.storage.hash_bits import mixed, random_bits
+from adaptive_optax.storage.rounded_update import APART
 
 MODES = ("stochastic", "kahan", "master")
 DTYPES = ("bfloat16", "float16")

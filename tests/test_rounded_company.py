@@ -23,7 +23,7 @@ from test_bars import (
 
 import adaptive_optax as ao
 from adaptive_optax.introspection.structure import structure
-from adaptive_optax.storage import plans
+from adaptive_optax.storage import slot_plans
 
 MODES = ("stochastic", "kahan", "master")
 
@@ -136,7 +136,7 @@ def test_what_refuses_an_update_stands_inside(mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_over_stored_moments_and_what_has_others_inside(monkeypatch, mode):
-    monkeypatch.setattr(plans, "SMALL", 1)
+    monkeypatch.setattr(slot_plans, "SMALL", 1)
     params = {"a": jnp.full((3, 2), 3.0, jnp.bfloat16), "b": jnp.full(2, 0.7, jnp.bfloat16)}
     for inner in (
         ao.stored(ao.adam(0.01), ao.minifloat8()),

@@ -7,8 +7,8 @@ import optax
 import pytest
 
 import adaptive_optax as ao
-from adaptive_optax.storage.chance import by_chance, is_narrow, nearest
-from adaptive_optax.storage.noise import mixed, random_bits
+from adaptive_optax.storage.hash_bits import mixed, random_bits
+from adaptive_optax.storage.stochastic_rounding import by_chance, is_narrow, nearest
 
 BYTES = {"stochastic": 0, "kahan": 2, "master": 4}  # a parameter, besides the inner state
 MODES = tuple(BYTES)

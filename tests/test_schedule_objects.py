@@ -12,7 +12,7 @@ import pytest
 
 import adaptive_optax as ao
 from adaptive_optax import schedules
-from adaptive_optax.learning_rate.durations import fraction
+from adaptive_optax.learning_rate.phases import fraction
 from adaptive_optax.learning_rate.schedules import (
     constant,
     cosine,

@@ -10,7 +10,7 @@ import pytest
 
 import adaptive_optax as ao
 from adaptive_optax import schedules
-from adaptive_optax.learning_rate.durations import fraction
+from adaptive_optax.learning_rate.phases import fraction
 
 
 def ramp(start, end, length, rest):

@@ -8,7 +8,7 @@ from problems import form
 from test_bars import CONTEXTS, INNERS, tree_map_params, under_vmap
 
 import adaptive_optax as ao
-from adaptive_optax.storage import plans
+from adaptive_optax.storage import slot_plans
 
 FORMATS = {
     "bfloat16": ao.bfloat16,
@@ -22,7 +22,7 @@ PLACES = [place for place in CONTEXTS if place not in (tree_map_params, under_vm
 
 @pytest.fixture(autouse=True)
 def all_leaves(monkeypatch):
-    monkeypatch.setattr(plans, "SMALL", 1)
+    monkeypatch.setattr(slot_plans, "SMALL", 1)
 
 
 def cases():

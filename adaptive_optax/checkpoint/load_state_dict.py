@@ -7,8 +7,10 @@ from typing import Any
 import jax
 import optax
 
-from adaptive_optax.checkpoint.coded import closed, opened
-from adaptive_optax.checkpoint.compared import (
+from adaptive_optax.checkpoint.encoded_states import closed, opened
+from adaptive_optax.checkpoint.leaf_conversion import restored
+from adaptive_optax.checkpoint.load_checks import check_forms, check_whole
+from adaptive_optax.checkpoint.load_preview import (
     comparison,
     counts_lost,
     listed_names,
@@ -17,8 +19,6 @@ from adaptive_optax.checkpoint.compared import (
 from adaptive_optax.checkpoint.matching import sources
 from adaptive_optax.checkpoint.names import KEPT, entries
 from adaptive_optax.checkpoint.state_dict import check_leaves
-from adaptive_optax.checkpoint.strictness import check_forms, check_whole
-from adaptive_optax.checkpoint.values import restored
 from adaptive_optax.core.checks import check_arrays, check_flag, check_transformation
 
 _log = logging.getLogger("adaptive_optax.checkpoint")

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from adaptive_optax.checkpoint.signed import DamagedError, read_signed, sync, write_signed
+from adaptive_optax.checkpoint.checksummed_file import DamagedError, read_signed, sync, write_signed
 
 NAME = "manifest.json"
 BLOCK = 1 << 20  # bytes read at a time
@@ -57,7 +57,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     3
     >>> read_manifest(folder)
     Traceback (most recent call last):
-    adaptive_optax.checkpoint.signed.DamagedError: some has other bytes than were written
+    adaptive_optax.checkpoint.checksummed_file.DamagedError: some has other bytes than were written
     """
     try:
         kept = json.loads(read_signed(folder / NAME))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from adaptive_optax.checkpoint.coded import LAYOUT
+from adaptive_optax.checkpoint.encoded_states import LAYOUT
 from adaptive_optax.checkpoint.names import (
     COUNT,
     KEPT,

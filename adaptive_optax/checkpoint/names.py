@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from adaptive_optax.checkpoint.coded import Opened
+from adaptive_optax.checkpoint.encoded_states import Opened
 
 COUNT, RATE, SLOT, OWN, KEPT = "count", "rate", "slot", "own", "kept"
 WORDS = {"mu", "nu", "trace"}  # fields of rules even where parameters are scalars

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from adaptive_optax.checkpoint.coded import opened
+from adaptive_optax.checkpoint.encoded_states import opened
+from adaptive_optax.checkpoint.leaf_conversion import to_save
 from adaptive_optax.checkpoint.names import entries
-from adaptive_optax.checkpoint.values import to_save
 
 FORMAT = "format"  # the name of what follows
 VERSION = "adaptive_optax.state_dict/1"

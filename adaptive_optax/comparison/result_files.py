@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from adaptive_optax.checkpoint.signed import write_whole
+from adaptive_optax.checkpoint.checksummed_file import write_whole
 from adaptive_optax.comparison.results import Results, Row
 from adaptive_optax.comparison.statistics import mean, spread
 

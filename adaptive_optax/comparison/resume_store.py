@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adaptive_optax.checkpoint.signed import DamagedError, read_signed, write_signed
+from adaptive_optax.checkpoint.checksummed_file import DamagedError, read_signed, write_signed
 from adaptive_optax.comparison import resume_store
 from adaptive_optax.comparison.results import Row, Run
 from adaptive_optax.comparison.tasks.task import Task

@@ -16,7 +16,7 @@ from adaptive_optax.core.checks import (
     check_steps,
 )
 from adaptive_optax.core.types import Scalar
-from adaptive_optax.learning_rate.durations import MOST, Duration, fraction, updates
+from adaptive_optax.learning_rate.phases import MOST, Duration, fraction, updates
 from adaptive_optax.learning_rate.ramps import SHAPES, Ramp, path
 from adaptive_optax.learning_rate.schedule import RateSchedule, remembered
 

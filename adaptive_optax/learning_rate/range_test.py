@@ -26,7 +26,7 @@ import numpy as np
 
 from adaptive_optax.core.checks import check_choice, check_positive, check_steps
 from adaptive_optax.core.leaves import is_trained
-from adaptive_optax.learning_rate import range_reading as reading
+from adaptive_optax.learning_rate import range_analysis as reading
 from adaptive_optax.learning_rate.range_batches import stacked
 from adaptive_optax.learning_rate.range_result import RangeResult
 from adaptive_optax.learning_rate.range_runs import MakeTx, Problem, runner, start_losses

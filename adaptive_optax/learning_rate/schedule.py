@@ -12,7 +12,7 @@ import numpy as np
 
 from adaptive_optax.core.checks import check_non_negative, check_steps
 from adaptive_optax.core.types import Scalar
-from adaptive_optax.learning_rate.durations import MOST, Duration, Fraction, updates
+from adaptive_optax.learning_rate.phases import MOST, Duration, Fraction, updates
 from adaptive_optax.learning_rate.ramps import Ramp, path
 
 P = ParamSpec("P")

@@ -29,9 +29,9 @@ from adaptive_optax.learning_rate.cycles import one_cycle as one_cycle
 from adaptive_optax.learning_rate.cycles import slanted_triangular as slanted_triangular
 from adaptive_optax.learning_rate.cycles import warm_restarts as warm_restarts
 from adaptive_optax.learning_rate.cycles import warmup_stable_decay as warmup_stable_decay
-from adaptive_optax.learning_rate.durations import Duration, updates
-from adaptive_optax.learning_rate.durations import Fraction as Fraction
-from adaptive_optax.learning_rate.durations import fraction as fraction
+from adaptive_optax.learning_rate.phases import Duration, updates
+from adaptive_optax.learning_rate.phases import Fraction as Fraction
+from adaptive_optax.learning_rate.phases import fraction as fraction
 from adaptive_optax.learning_rate.ramps import SHAPES, Ramp, Shape, path, polynomial_shape
 from adaptive_optax.learning_rate.schedule import RateSchedule as RateSchedule
 from adaptive_optax.learning_rate.schedule import remembered

@@ -6,5 +6,5 @@ they come to:
     print(ao.sharding.report(ao.partitioned(ao.adamw(1e-3), mesh, "data"), params))
 """
 
-from adaptive_optax.sharding.report import Report as Report
-from adaptive_optax.sharding.report import report as report
+from adaptive_optax.sharding.placement_report import Report as Report
+from adaptive_optax.sharding.placement_report import report as report

@@ -20,7 +20,7 @@ import optax
 from adaptive_optax.core.checks import check_transformation
 from adaptive_optax.core.leaves import pair_leaves
 from adaptive_optax.core.transformation import Body, Transformation, constructor
-from adaptive_optax.sharding.partition import Partition
+from adaptive_optax.sharding.partition_axis import Partition
 
 
 @constructor

@@ -7,10 +7,10 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec, Sharding
 
 from adaptive_optax.core.checks import check_arrays, check_transformation
-from adaptive_optax.sharding.constraints import Constraint, made
-from adaptive_optax.sharding.entries import entries_of
-from adaptive_optax.sharding.origins import Origin, origins, shapes_of
-from adaptive_optax.sharding.places import Place, places_of
+from adaptive_optax.sharding.init_constraints import Constraint, made
+from adaptive_optax.sharding.param_specs import Place, places_of
+from adaptive_optax.sharding.slot_axes import Origin, origins, shapes_of
+from adaptive_optax.sharding.slot_spec import entries_of
 
 
 class Layout(NamedTuple):

@@ -20,8 +20,8 @@ from adaptive_optax.core.checks import check_steps
 from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, SQUARES
 from adaptive_optax.storage.blocked import Blocked
 from adaptive_optax.storage.format import LONE, Format
-from adaptive_optax.storage.grid import Grid
 from adaptive_optax.storage.int8 import Int8
+from adaptive_optax.storage.minifloat_grid import Grid
 
 _MEANS = Grid(levels=1, lowest=-6, codes=7, positive=False)
 _POSITIVE = Grid(levels=1, lowest=-14, codes=15, positive=True)

@@ -24,9 +24,8 @@ from adaptive_optax.core.checks import check_steps
 from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, SQUARES
 from adaptive_optax.storage.blocked import Blocked
 from adaptive_optax.storage.format import LONE, Format
-from adaptive_optax.storage.grid import Grid
 from adaptive_optax.storage.minifloat8 import Minifloat8
-from adaptive_optax.storage.quadratic import Quadratic
+from adaptive_optax.storage.minifloat_grid import Grid, Quadratic
 
 _POSITIVE = Grid(levels=11, lowest=-23, codes=255, positive=True)
 

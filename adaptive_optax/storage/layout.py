@@ -26,7 +26,7 @@ from adaptive_optax.storage.format import Format
 from adaptive_optax.storage.int4 import Int4
 from adaptive_optax.storage.int8 import Int8
 from adaptive_optax.storage.minifloat8 import Minifloat8
-from adaptive_optax.storage.plans import Plan
+from adaptive_optax.storage.slot_plans import Plan
 
 VERSION = "stored/1"
 PLAIN = "float32"

@@ -20,9 +20,9 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from adaptive_optax.storage.blocked import signed, with_sign
 from adaptive_optax.storage.format import Bits, Codes, Format, PairFormat
-from adaptive_optax.storage.grid import EXPONENT, MANTISSA, Grid
-from adaptive_optax.storage.signs import signed, with_sign
+from adaptive_optax.storage.minifloat_grid import EXPONENT, MANTISSA, Grid
 
 SQUARES = Grid(levels=7, lowest=-53, codes=511, positive=True)
 MEAN = Grid(levels=11, lowest=-3, codes=63, positive=False)

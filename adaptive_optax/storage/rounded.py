@@ -27,8 +27,8 @@ from adaptive_optax.core.checks import check_choice, check_params, check_state, 
 from adaptive_optax.core.leaves import is_trained, pair_leaves
 from adaptive_optax.core.lifting import wide_view
 from adaptive_optax.core.transformation import Body, Transformation, constructor
-from adaptive_optax.storage.chance import is_narrow
-from adaptive_optax.storage.landing import MODES, first_kept, kept_leaves, landed, wide_param
+from adaptive_optax.storage.rounded_update import MODES, first_kept, kept_leaves, landed, wide_param
+from adaptive_optax.storage.stochastic_rounding import is_narrow
 
 
 class RoundedState(NamedTuple):

@@ -28,8 +28,8 @@ from adaptive_optax.storage.int4 import int4
 from adaptive_optax.storage.int8 import int8
 from adaptive_optax.storage.layout import read, text, written
 from adaptive_optax.storage.minifloat8 import minifloat8
-from adaptive_optax.storage.plans import Choice, decoded, encoded, lengths, plans_for
 from adaptive_optax.storage.registry import slots_of, with_slots
+from adaptive_optax.storage.slot_plans import Choice, decoded, encoded, lengths, plans_for
 
 MAKERS = (bfloat16, minifloat8, int8, int4, factored)
 

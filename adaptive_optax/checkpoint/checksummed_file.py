@@ -44,7 +44,7 @@ def read_signed(path: Path) -> str:
     >>> path = Path(tempfile.mkdtemp(), "some.json")
     >>> path.write_text("{}") and read_signed(path)
     Traceback (most recent call last):
-    adaptive_optax.checkpoint.signed.DamagedError: it is cut off, or no file of ours
+    adaptive_optax.checkpoint.checksummed_file.DamagedError: it is cut off, or no file of ours
     """
     data = path.read_bytes()
     body, *rest = data.split(b"\n")

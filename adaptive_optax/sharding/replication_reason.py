@@ -7,8 +7,9 @@ import jax
 import optax
 
 from adaptive_optax.introspection.structure import parts, structure
-from adaptive_optax.sharding.origins import Origin
-from adaptive_optax.sharding.places import Place, names_of
+from adaptive_optax.sharding.param_specs import Place, names_of
+from adaptive_optax.sharding.partitioned import Partitioned
+from adaptive_optax.sharding.slot_axes import Origin
 from adaptive_optax.sharding.state_shardings import Layout
 
 SCALAR = "a scalar"
@@ -53,9 +54,8 @@ def _names(entries: Any) -> list[str]:
 def _shares(tx: optax.GradientTransformation, sizes: dict[str, int]) -> int | None:
     """Into how many parts `partitioned` cuts, where it is in it."""
     for part in parts(structure(tx)):
-        if part.name == "partitioned":
-            axis = part.options["axis"]
-            return math.prod(sizes[name] for name in names_of(axis))
+        if isinstance(part.body, Partitioned):
+            return math.prod(sizes[name] for name in part.body.axes)
     return None
 
 

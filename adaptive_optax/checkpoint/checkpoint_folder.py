@@ -24,9 +24,9 @@ from typing import Any
 import jax
 
 from adaptive_optax.checkpoint import through_orbax
-from adaptive_optax.checkpoint.forms import PLAIN, check_forms, forms
+from adaptive_optax.checkpoint.checksummed_file import DamagedError, sync
 from adaptive_optax.checkpoint.manifest import read_manifest, write_manifest
-from adaptive_optax.checkpoint.signed import DamagedError, sync
+from adaptive_optax.checkpoint.tree_form import PLAIN, check_forms, forms
 from adaptive_optax.core.checks import check_steps
 from adaptive_optax.core.leaves import is_none
 

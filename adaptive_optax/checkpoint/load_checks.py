@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from adaptive_optax.checkpoint.leaf_conversion import KEY, misfit, text_of
 from adaptive_optax.checkpoint.matching import Sources, by_node
 from adaptive_optax.checkpoint.names import KEPT, OWN, SLOT, Entry
-from adaptive_optax.checkpoint.values import KEY, misfit, text_of
 
 _SHOWN = 8  # names in a message
 

@@ -11,9 +11,9 @@ from adaptive_optax.core.leaves import flat, is_none, matching
 from adaptive_optax.core.roles import NON_NEGATIVE, SIGNED, SQUARES
 from adaptive_optax.storage.bfloat16 import Bfloat16
 from adaptive_optax.storage.format import LONE, Bits, Codes, Format, PairFormat, SingleFormat
-from adaptive_optax.storage.grid import MANTISSA
+from adaptive_optax.storage.hash_bits import Seed, random_bits, seeds
 from adaptive_optax.storage.int8 import Int8
-from adaptive_optax.storage.noise import Seed, random_bits, seeds
+from adaptive_optax.storage.minifloat_grid import MANTISSA
 from adaptive_optax.storage.registry import slots_of, with_slots
 
 SMALL = 2**14  # elements of a whole array under which it stays as it is

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import optax
 
-from adaptive_optax.checkpoint.coded import opened
+from adaptive_optax.checkpoint.encoded_states import opened
+from adaptive_optax.checkpoint.leaf_conversion import KEY, converted, text_of
 from adaptive_optax.checkpoint.matching import Sources, by_node, sources
 from adaptive_optax.checkpoint.names import COUNT, KEPT, SLOT, Entry, entries
 from adaptive_optax.checkpoint.state_dict import FORMAT, VERSION
-from adaptive_optax.checkpoint.values import KEY, converted, text_of
 
 
-class Comparison(NamedTuple):
+class LoadPreview(NamedTuple):
     """What is carried from a saved state into a fresh one; prints as a summary."""
 
     carried: tuple[str, ...]  # names of leaves of the state that take a saved value
@@ -29,7 +29,9 @@ class Comparison(NamedTuple):
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
-def compared(tx: optax.GradientTransformation, params: Any, saved: Mapping[str, Any]) -> Comparison:
+def compared(
+    tx: optax.GradientTransformation, params: Any, saved: Mapping[str, Any]
+) -> LoadPreview:
     """What `load_state_dict` carries by name, makes new and drops, without loading.
 
     Args:
@@ -89,7 +91,7 @@ def listed_names(function: str, saved: Any) -> list[str]:
     return found
 
 
-def comparison(rows: Sequence[Entry], found: Sources, saved: Mapping[str, Any]) -> Comparison:
+def comparison(rows: Sequence[Entry], found: Sources, saved: Mapping[str, Any]) -> LoadPreview:
     """What each leaf takes, told."""
     used = {name for name in found if name is not None}
     pairs = [pair for pair in zip(rows, found, strict=True) if np.size(pair[0].leaf)]
@@ -104,7 +106,7 @@ def comparison(rows: Sequence[Entry], found: Sources, saved: Mapping[str, Any]) 
         f"so that bias correction and schedules begin again; to set it: saved[{rows[i].name!r}]"
         for i in counts_lost(rows, found)
     ]
-    return Comparison(
+    return LoadPreview(
         carried=tuple(row.name for row, name in pairs if name is not None),
         new=tuple(row.name for row, name in pairs if name is None and row.kind != KEPT),
         dropped=tuple(name for name in values_of(saved) if name not in used),

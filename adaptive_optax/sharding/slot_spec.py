@@ -5,9 +5,9 @@ from typing import Any
 
 from jax.sharding import PartitionSpec
 
-from adaptive_optax.sharding.constraints import Constraint
-from adaptive_optax.sharding.origins import Origin
-from adaptive_optax.sharding.places import Place, joined, names_of
+from adaptive_optax.sharding.init_constraints import Constraint
+from adaptive_optax.sharding.param_specs import Place, joined, names_of
+from adaptive_optax.sharding.slot_axes import Origin
 
 
 def entries_of(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from adaptive_optax.sharding.places import joined, names_of
+from adaptive_optax.sharding.param_specs import joined, names_of
 
 FREE = PartitionSpec.UNCONSTRAINED  # of an entry: as it is
 

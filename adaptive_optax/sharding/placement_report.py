@@ -10,9 +10,9 @@ import optax
 from jax.sharding import PartitionSpec
 
 from adaptive_optax.core.checks import check_arrays, check_transformation
-from adaptive_optax.sharding.origins import shapes_of
-from adaptive_optax.sharding.places import names_of
-from adaptive_optax.sharding.reasons import reasons
+from adaptive_optax.sharding.param_specs import names_of
+from adaptive_optax.sharding.replication_reason import reasons
+from adaptive_optax.sharding.slot_axes import shapes_of
 from adaptive_optax.sharding.state_shardings import Layout, laid_out, sizes_of
 
 KINDS = ("parameters", "state", "updates")

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from adaptive_optax.core.arrays import beside
 from adaptive_optax.core.leaves import flat, is_trained, matching
 from adaptive_optax.core.lifting import wide_view
-from adaptive_optax.storage.chance import by_chance, is_narrow, nearest
-from adaptive_optax.storage.noise import mixed, random_bits
+from adaptive_optax.storage.hash_bits import mixed, random_bits
+from adaptive_optax.storage.stochastic_rounding import by_chance, is_narrow, nearest
 
 MODES = ("stochastic", "kahan", "master")
 TINY = float(jnp.finfo(jnp.float32).tiny)
