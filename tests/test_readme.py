@@ -15,8 +15,8 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", readme.README.read_text(), re.DOTALL)
 
 
-def test_table_is_the_catalogues():
-    assert readme.parts()[1] == readme.table(), "run: python tests/readme.py"
+def test_table_and_numbers_are_as_counted():
+    assert readme.README.read_text() == readme.written(), "run: python tests/readme.py"
 
 
 def test_the_gate_runs_the_command_for_the_tests_last():
