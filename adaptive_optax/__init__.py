@@ -12,25 +12,27 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+_HERE = Path(__file__).parent
 _MODULES = {
     name: module
     for module, name in re.findall(
-        r"^from (\S+) import (\w+) as", Path(__file__).with_suffix(".pyi").read_text(), re.M
+        r"^from (\S+) import (\w+) as", (_HERE / "__init__.pyi").read_text(), re.M
     )
 }
 __all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    """Load the module of a public name."""
-    if name not in _MODULES:
+    """Load the module of a public name, or a folder of the library such as `ao.storage`."""
+    place = _MODULES.get(name, ".")
+    if place != "." and hasattr(importlib.import_module(place, __name__), name):
+        value = getattr(importlib.import_module(place, __name__), name)
+    elif name in _MODULES or (_HERE / name / "__init__.py").exists():  # a module
+        value = importlib.import_module(f"{place.rstrip('.')}.{name}", __name__)
+    else:
         near = difflib.get_close_matches(name.lower(), _MODULES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near and not name.startswith("_") else ""
         raise AttributeError(f"module 'adaptive_optax' has no attribute {name!r}{hint}")
-    place = _MODULES[name]
-    value = None if place == "." else getattr(importlib.import_module(place, __name__), name, None)
-    if value is None:  # a module itself
-        value = importlib.import_module(f"{place.rstrip('.')}.{name}", __name__)
     globals()[name] = value
     return value
 

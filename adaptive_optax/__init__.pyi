@@ -1,3 +1,4 @@
+from . import checkpoint as checkpoint
 from . import comparison as comparison
 from . import sharding as sharding
 from . import testing as testing

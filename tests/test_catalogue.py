@@ -1,6 +1,8 @@
 """The catalogue is whole, and the layers of the library keep apart."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ PACKAGE = Path(ao.__file__).parent
 
 
 def test_every_public_name_is_in_the_catalogue():
-    modules = {"comparison", "sharding", "testing", "training"}
+    modules = {"checkpoint", "comparison", "sharding", "testing", "training"}
     covered = {name for row in CASES for name in row.names} | set(ELSEWHERE)
     assert set(ao.__all__) - modules == covered
     tests = Path(__file__).parent
@@ -24,6 +26,12 @@ def test_dir_shows_the_public_names_and_no_others():
     assert {"comparison", "testing", "training"} <= set(dir(ao))
     with pytest.raises(AttributeError, match=r"has no attribute 'SGD'; did you mean 'sgd'"):
         _ = ao.SGD
+
+
+def test_every_folder_is_an_attribute_without_an_import_of_its_own():
+    folders = [path.parent.name for path in PACKAGE.glob("*/__init__.py")]
+    code = "import sys, adaptive_optax as ao; [getattr(ao, name) for name in sys.argv[1:]]"
+    subprocess.run([sys.executable, "-c", code, *folders], check=True)
 
 
 def test_every_optimizer_has_its_rule_row_and_preset():
