@@ -112,6 +112,7 @@ RECORDS = (
                 when="the classic for convolutions",
                 slots=1,
                 learning_rate=0.03,
+                gallery_rate=0.1,
             ),
             "nesterov": Variant(
                 {"momentum": 0.9, "nesterov": True},
@@ -119,6 +120,7 @@ RECORDS = (
                 when="as momentum, a little faster on smooth losses",
                 slots=1,
                 learning_rate=0.03,
+                gallery_rate=0.1,
             ),
         },
     ),
