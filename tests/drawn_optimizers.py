@@ -17,6 +17,7 @@ NUMBERS = {
     POSITIVE: (1e-30, 1e-6, 1.0, 100.0),
 }
 RATES = (0.0, 1e-8, 1e-3, 0.1, 1.0, 100.0)
+NARROWER = {"threshold", "eta_plus", "smallest_step", "largest_step"}  # ranges of their own
 NEEDED = {"sophia": {"hessian": unit_curvature}}
 
 
@@ -43,7 +44,11 @@ def optimizers(draw: Any) -> tuple[str, optax.GradientTransformation]:
     """A row of the catalogue, or its function with options in their documented ranges; and how."""
     row = draw(st.sampled_from(OPTIMIZERS))
     name = row.names[0]
-    rules = {o: rule for o, rule in OPTIONS[name].items() if rule in NUMBERS and o != "threshold"}
+    rules = {
+        option: rule
+        for option, rule in OPTIONS[name].items()
+        if rule in NUMBERS and option not in NARROWER
+    }
     chosen = (
         draw(st.lists(st.sampled_from(sorted(rules)), max_size=3, unique=True)) if rules else []
     )

@@ -75,7 +75,7 @@ def test_zero_gradients_move_nothing_but_decay(row):
     params = params_of()
     moved, _, _ = run(row.make(), params, [jax.tree.map(jnp.zeros_like, params)] * 3)
     decays = {"adam-l2", "adamw", "adamw-independent", "lion-decay", "nadamw", "lamb-decay"}
-    decays |= {"adan-decay", "schedule_free(adamw)"}
+    decays |= {"adan-decay", "novograd-decay", "schedule_free(adamw)"}
     if row.id not in decays:
         jax.tree.map(np.testing.assert_array_equal, moved, params)
 

@@ -211,7 +211,7 @@ class LiftedRule(Body):
         if self.decays:
             if params is None:
                 check_params(self.name, "weight_decay", params)
-            decay = value_at(self.weight_decay, done)
+            decay = jnp.asarray(value_at(self.weight_decay, done))  # sent once, not for each leaf
             if self.mask is None:
                 steps = [step._replace(decay=decay)] * size
             else:
